@@ -75,7 +75,12 @@ export interface ErrorRecord {
 /** Turns anything thrown into a record; what is not an `AppError` keeps its message for logs only. */
 export function toErrorRecord(error: unknown): ErrorRecord {
   if (error instanceof AppError) {
-    return { kind: error.kind, code: error.code, message: error.text, ...(error.details && { details: error.details }) };
+    return {
+      kind: error.kind,
+      code: error.code,
+      message: error.text,
+      ...(error.details && { details: error.details }),
+    };
   }
   const message = error instanceof Error ? error.message : String(error);
   return {

@@ -1,0 +1,50 @@
+import type { RouteSet } from './http/route.ts';
+import type { Logger } from './log.ts';
+import type { RunKind } from './run-kind.ts';
+import type { Static, TObject } from './schema.ts';
+import type { ServiceMap, Services } from './service.ts';
+
+/** A plugin: what it needs, what it offers, and how it is set up. Importing it has no effect. */
+export interface PluginDefinition<
+  Config extends TObject = TObject,
+  Requires extends ServiceMap = ServiceMap,
+  Provides extends ServiceMap = ServiceMap,
+> {
+  readonly name: string;
+  /** Schema of the plugin's `options` in the manifest; defaults are filled before `setup`. */
+  readonly config?: Config;
+  readonly requires?: Requires;
+  readonly provides?: Provides;
+  setup(context: SetupContext<Config, Requires>): PluginParts<Provides> | Promise<PluginParts<Provides>>;
+}
+
+export interface SetupContext<Config extends TObject, Requires extends ServiceMap> {
+  readonly config: Static<Config>;
+  readonly services: Services<Requires>;
+  readonly log: Logger;
+  /** Data folder of the installation; a plugin keeps its files in a sub-folder of its own name. */
+  readonly dataDir: string;
+  /** Disposers run in reverse order, one after another; one that fails is logged with its label and stops nothing. */
+  onDispose(label: string, dispose: () => void | Promise<void>): void;
+}
+
+export interface PluginParts<Provides extends ServiceMap = ServiceMap> {
+  services?: Services<Provides>;
+  routes?: RouteSet[];
+  /** Files with one node type each as default export. */
+  nodes?: URL[];
+  runKinds?: RunKind[];
+  /** Runs once all plugins are set up and before the server listens. */
+  ready?: () => Promise<void>;
+  /** What is not ready right now (shown by `/readyz`); undefined when all is well. */
+  health?: () => Promise<string | undefined>;
+}
+
+/** Declares a plugin; the generics give `setup` its types. */
+export const definePlugin = <
+  Config extends TObject = TObject<Record<never, never>>,
+  Requires extends ServiceMap = Record<never, never>,
+  Provides extends ServiceMap = Record<never, never>,
+>(
+  definition: PluginDefinition<Config, Requires, Provides>,
+): PluginDefinition<Config, Requires, Provides> => definition;

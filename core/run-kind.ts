@@ -1,0 +1,72 @@
+import type { Logger } from './log.ts';
+import type { Principal } from './principal.ts';
+
+/** How one kind of run (`report`, `workflow`, `chat`, ...) is carried out. A plugin contributes it. */
+export interface RunKind<Input = unknown, Result = unknown> {
+  readonly kind: string;
+  /**
+   * Carries the run out on the main thread: it only orchestrates; work goes to nodes. Called again from the start after
+   * a crash, and then gets the results of finished steps from `context.step` and `context.node` without running them again.
+   */
+  execute(context: RunContext<Input>): Promise<Result>;
+  /** Called exactly once in effect after the terminal event is stored; must be idempotent, a crash may repeat it. */
+  settled?(context: SettledContext<Input, Result>): Promise<void>;
+}
+
+export const defineRunKind = <Input, Result>(kind: RunKind<Input, Result>): RunKind<Input, Result> => kind;
+
+export interface RunContext<Input = unknown> {
+  readonly runId: string;
+  readonly tenantId: string;
+  readonly principal: Principal;
+  readonly input: Input;
+  /** 1 for the first time, +1 for every time the run was taken up again after a crash. */
+  readonly attempt: number;
+  /** Fires on cancel and on shutdown; its reason tells which (`RunCancelled`, `RunInterrupted`). */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+  /** Appends an event to the run's log. Resolves when it is stored; need not be awaited: order is kept, failures end the run. */
+  emit(type: string, data: Record<string, unknown>): Promise<void>;
+  /**
+   * A checkpoint: runs `work` once and stores its result together with the events emitted before it; after a crash the
+   * stored result is returned instead. `key` is unique within the run and the same on every attempt.
+   * `events` are appended in the same write as the result: they are in the log exactly when the step is done.
+   */
+  step<T>(key: string, work: () => Promise<T>, options?: { events?: (result: T) => RunEventInput[] }): Promise<T>;
+  /** Runs a node in its lane as a checkpointed step; cut-off attempts are repeated up to the node's limit. */
+  node<T = unknown>(key: string, call: NodeCall, options?: NodeStepOptions<T>): Promise<T>;
+}
+
+export interface RunEventInput {
+  type: string;
+  data: Record<string, unknown>;
+}
+
+export interface NodeCall {
+  type: string;
+  version?: number;
+  config?: Record<string, unknown>;
+  input: unknown;
+  timeoutMs?: number;
+}
+
+export interface NodeStepOptions<T> {
+  /** Events of the node are appended to the run's log as they come, unless this returns false or another event for one. */
+  onEvent?(type: string, data: Record<string, unknown>): RunEventInput | false | undefined;
+  /** Progress of the node, 0-1. */
+  onProgress?(fraction: number): void;
+  events?: (result: T) => RunEventInput[];
+}
+
+export interface SettledContext<Input, Result> {
+  readonly runId: string;
+  readonly principal: Principal;
+  readonly input: Input;
+  readonly outcome: RunOutcome<Result>;
+  readonly log: Logger;
+}
+
+export type RunOutcome<Result = unknown> =
+  | { status: 'succeeded'; result: Result }
+  | { status: 'failed'; error: import('./errors.ts').ErrorRecord }
+  | { status: 'cancelled'; reason: string };

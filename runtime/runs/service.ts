@@ -1,0 +1,81 @@
+import type { ErrorRecord } from '../../core/errors.ts';
+import type { Principal } from '../../core/principal.ts';
+import type { RunEventInput } from '../../core/run-kind.ts';
+import { defineService } from '../../core/service.ts';
+
+export const RUN_STATUS = ['pending', 'running', 'waiting', 'succeeded', 'failed', 'cancelled'] as const;
+export type RunStatus = (typeof RUN_STATUS)[number];
+
+/** A durable unit of work. */
+export interface Run {
+  id: string;
+  kind: string;
+  tenantId: string;
+  ownerId: string;
+  /** The event log it writes to: its own, or one that several runs share one after another. */
+  logId: string;
+  status: RunStatus;
+  input: unknown;
+  result?: unknown;
+  error?: ErrorRecord;
+  attempt: number;
+  createdAt: Date;
+  startedAt?: Date;
+  finishedAt?: Date;
+}
+
+/** `seq` counts from 0 without gaps within one log. */
+export interface RunEvent {
+  logId: string;
+  runId: string;
+  seq: number;
+  type: string;
+  data: Record<string, unknown>;
+  at: Date;
+}
+
+export interface StartOptions {
+  /** Given ids make `start` repeatable: the same id a second time is the same run. */
+  id?: string;
+  /** Default: the run's own id. Runs that share a log must not run at the same time. */
+  logId?: string;
+  /** Appended in the same write that creates the log entry of the start. */
+  events?: RunEventInput[];
+}
+
+/** Runs, their event logs, and subscriptions. Every call is scoped to the principal's tenant. */
+export interface RunService {
+  /**
+   * Stores the run as pending and hands it to the dispatcher.
+   *
+   * @throws {AppError} TENANT_BUSY (rate_limited, with retryAfter) when the tenant's queue limit is reached;
+   *   RUN_KIND_UNKNOWN when no plugin brings the kind; SHUTTING_DOWN (unavailable)
+   */
+  start(principal: Principal, kind: string, input: unknown, options?: StartOptions): Promise<Run>;
+  get(principal: Principal, runId: string): Promise<Run | undefined>;
+  /**
+   * Asks a run to end. Resolves when its terminal event is stored; a run that has ended stays as it is.
+   *
+   * @returns the run afterwards, or undefined when there is none
+   */
+  cancel(principal: Principal, runId: string, reason?: string): Promise<Run | undefined>;
+  /** Resolves with the run when it has ended. */
+  ended(principal: Principal, runId: string, signal?: AbortSignal): Promise<Run>;
+  /** Appends events to a log from outside a run (state changes that a person made). */
+  append(principal: Principal, logId: string, events: RunEventInput[]): Promise<RunEvent[]>;
+  /** Stored events from `from` on, at most `limit`. */
+  events(principal: Principal, logId: string, from?: number, limit?: number): Promise<RunEvent[]>;
+  /** The last event of one of the types, or of any. */
+  lastEvent(principal: Principal, logId: string, types?: string[]): Promise<RunEvent | undefined>;
+  /**
+   * Stored events from `from` on, then live ones, without a gap or a double, until the signal fires or the consumer stops.
+   * A consumer that falls behind is switched back to reading the store; it never holds memory or slows the run.
+   */
+  subscribe(principal: Principal, logId: string, from: number, signal?: AbortSignal): AsyncIterable<RunEvent>;
+  /** Number of runs by status in the tenant, for limits and for `/readyz`. */
+  active(principal: Principal): Promise<number>;
+  /** Runs that are being carried out in this process right now. */
+  readonly running: number;
+}
+
+export const runService = defineService<RunService>('runs');
