@@ -1,0 +1,153 @@
+import { randomUUID } from 'node:crypto';
+import type mongoose from 'mongoose';
+import { type Collection, FIND_LIMIT, type Filter, type FindOptions, type Update } from './database.ts';
+import { translated } from './errors.ts';
+import { decodeJson, encodeJson, encodeUpdate, type JsonPaths, mapJson } from './json.ts';
+import { checkUpdate, scopeFilter, scopePipeline } from './scope.ts';
+
+type Plain = Record<string, unknown>;
+
+/** A mongoose model and what the wrapper must know of it. */
+export interface ModelParts {
+  readonly model: mongoose.Model<Plain>;
+  readonly json: JsonPaths | undefined;
+  readonly timestamps: boolean;
+}
+
+/**
+ * The one way to a collection: scope, checks, free-form values and errors are dealt with here. With a `tenantId` every
+ * call sees and writes that tenant's documents only.
+ */
+export function createCollection<D extends object>(parts: ModelParts, tenantId?: string): Collection<D> {
+  const { model, json, timestamps } = parts;
+  const scoped = (filter: object) => scopeFilter(filter, tenantId) as mongoose.QueryFilter<Plain>;
+  const decode = (document: unknown) => (json && document ? mapJson(json, document, decodeJson) : document) as D;
+
+  const query = (filter: Filter<D>, options: FindOptions<D>) =>
+    model
+      .find(scoped(filter), options.fields && Object.fromEntries(options.fields.map((field) => [field, 1])))
+      .setOptions({
+        ...(options.sort && { sort: options.sort as Record<string, 1 | -1> }),
+        ...(options.skip && { skip: options.skip }),
+      })
+      .lean();
+
+  const findOne = async (filter: Filter<D>, options: FindOptions<D> = {}) => {
+    const [found] = await translated(() => query(filter, options).limit(1).exec());
+    return found && decode(found);
+  };
+
+  /** The document as it will be stored, checked by the schema. */
+  const prepare = (input: object): Plain => {
+    const given = input as Plain;
+    if (tenantId !== undefined && given.tenantId !== undefined && given.tenantId !== tenantId) {
+      throw new TypeError('The document names another tenant');
+    }
+    const now = new Date();
+    const values: Plain = {
+      ...given,
+      _id: given._id ?? randomUUID(),
+      ...(tenantId !== undefined && { tenantId }),
+      ...(timestamps && { createdAt: now, updatedAt: now }),
+    };
+    const document = new model(json ? (mapJson(json, values, encodeJson) as Plain) : values);
+    const error = document.validateSync();
+    if (error) throw error;
+    return document.toObject({ depopulate: true, flattenMaps: true, minimize: false }) as Plain;
+  };
+
+  const change = (update: Update<D>, upsertFilter?: Plain): Plain => {
+    const checked = checkUpdate(update);
+    const encoded = json ? encodeUpdate(json, checked) : { ...checked };
+    if (upsertFilter) {
+      const onInsert: Plain = { ...(encoded.$setOnInsert as Plain | undefined) };
+      if (!Object.hasOwn(upsertFilter, '_id')) onInsert._id ??= randomUUID();
+      encoded.$setOnInsert = onInsert;
+    }
+    return encoded;
+  };
+
+  return {
+    async find(filter, options = {}) {
+      const limit = Math.min(options.limit ?? FIND_LIMIT + 1, FIND_LIMIT + 1);
+      if (limit <= 0) return [];
+      const found = await translated(() => query(filter, options).limit(limit).exec());
+      if (found.length > FIND_LIMIT) {
+        throw new RangeError(`find on ${model.collection.name} gives more than ${FIND_LIMIT} documents`);
+      }
+      return found.map(decode);
+    },
+
+    async *iterate(filter, options = {}) {
+      const cursor = query(filter, options)
+        .limit(options.limit ?? 0)
+        .cursor({ batchSize: 200 });
+      try {
+        for (;;) {
+          const document = await translated(() => cursor.next());
+          if (!document) return;
+          yield decode(document);
+        }
+      } finally {
+        await cursor.close();
+      }
+    },
+
+    findOne,
+
+    get: (id) => findOne({ _id: id } as Filter<D>),
+
+    count: (filter) => translated(() => model.countDocuments(scoped(filter)).exec()),
+
+    insert: (document) =>
+      translated(async () => {
+        const prepared = prepare(document);
+        await model.collection.insertOne(prepared as mongoose.mongo.OptionalId<Plain>);
+        return decode(prepared);
+      }),
+
+    insertMany: (documents) =>
+      translated(async () => {
+        if (documents.length === 0) return 0;
+        const prepared = documents.map((document) => prepare(document));
+        const { insertedCount } = await model.collection.insertMany(prepared as mongoose.mongo.OptionalId<Plain>[]);
+        return insertedCount;
+      }),
+
+    update: (filter, update, options = {}) =>
+      translated(async () => {
+        const where = scoped(filter);
+        const changed = await model
+          .findOneAndUpdate(where, change(update, options.upsert ? (where as Plain) : undefined), {
+            returnDocument: 'after',
+            runValidators: true,
+            timestamps,
+            ...(options.upsert && { upsert: true, setDefaultsOnInsert: true }),
+            ...(options.sort && { sort: options.sort }),
+          })
+          .lean()
+          .exec();
+        return changed ? decode(changed) : undefined;
+      }),
+
+    updateMany: (filter, update) =>
+      translated(async () => {
+        const result = await model
+          .updateMany(scoped(filter), change(update), { runValidators: true, timestamps })
+          .exec();
+        return result.modifiedCount;
+      }),
+
+    delete: (filter) =>
+      translated(async () => {
+        const { deletedCount } = await model.deleteMany(scoped(filter)).exec();
+        return deletedCount;
+      }),
+
+    async aggregate<R>(pipeline: Plain[]) {
+      const stages = scopePipeline(pipeline, tenantId);
+      const found = await translated(() => model.collection.aggregate(stages).toArray());
+      return (json ? found.map(decodeJson) : found) as R[];
+    },
+  };
+}
