@@ -1,0 +1,208 @@
+import type { Material } from '../material.ts';
+import { inOrder, isPeriod, type Point, parseSeries, toPoint } from './series.ts';
+
+interface Placed {
+  ref?: string;
+  /** Heading of the source under which it stands. */
+  heading: string;
+  /** Material that may be used when there is no other. */
+  background: boolean;
+}
+
+export interface Fact extends Placed {
+  kind: 'fact';
+  key: string;
+  /** As in the source; empty when the source leaves it open. */
+  value: string;
+  series?: Point[];
+}
+
+/** One line of a table or list of records. */
+export interface Row extends Placed {
+  kind: 'row';
+  subject: string;
+  cells: [name: string, value: string][];
+}
+
+/** One sentence of running text. */
+export interface Sentence extends Placed {
+  kind: 'sentence';
+  text: string;
+  /** Sentences of one source paragraph have the same number. */
+  paragraph: number;
+}
+
+export type Unit = Fact | Row | Sentence;
+
+/** Characters of material that are read; what is beyond is left out. */
+const MAX_MATERIAL = 400_000;
+const MAX_UNITS = 4000;
+
+const FACT = /^(?:[-*•·]\s*|\d{1,2}[.、)）]\s*)?([^：:。！？!?；;]{1,60}?)\s*(?:：|:(?!\/\/)(?!\d{2}(?!\d)))\s*(.*)$/;
+const BULLET = /^(?:[-*•·]|\d{1,2}[.、)）])\s*/;
+
+/** Reads facts, records and sentences out of material. */
+export const readUnits = (materials: readonly Material[]): Unit[] => {
+  const units: Unit[] = [];
+  let paragraph = 0;
+  let left = MAX_MATERIAL;
+  for (const { ref, text, background = false } of materials) {
+    const body = text.slice(0, left);
+    left -= body.length;
+    const place = (heading: string): Placed => ({ ...(ref !== undefined && { ref }), heading, background });
+    const json = parseJson(body);
+    if (json !== undefined) {
+      units.push(...fromJson(json, place, ''));
+      continue;
+    }
+    let heading = '';
+    const lines = body.split(/\r?\n/);
+    for (let at = 0; at < lines.length; at += 1) {
+      const line = lines[at]?.trim() ?? '';
+      if (line === '') continue;
+      const title = /^#{1,6}\s+(.+)$/.exec(line)?.[1] ?? /^【(.{1,40})】$/.exec(line)?.[1];
+      if (title !== undefined) {
+        heading = title.replace(/[#*\s]+$/, '');
+        continue;
+      }
+      if (line.startsWith('|')) {
+        const table: string[] = [];
+        while (at < lines.length && lines[at]?.trim().startsWith('|')) table.push((lines[at++] ?? '').trim());
+        at -= 1;
+        units.push(...fromTable(table, place(heading)));
+        continue;
+      }
+      const fact = FACT.exec(line);
+      const value = fact?.[2]?.trim() ?? '';
+      const bulleted = BULLET.test(line);
+      if (fact?.[1] !== undefined && (bulleted || fact[1].length <= 24)) {
+        const next = lines[at + 1] ?? '';
+        // A name without value above a deeper list is a heading.
+        if (value === '' && /^\s+[-*•·]/.test(next) && indent(next) > indent(lines[at] ?? '')) heading = fact[1];
+        else units.push(toFact(fact[1], value, place(heading)));
+        continue;
+      }
+      paragraph += 1;
+      for (const sentence of splitSentences(line.replace(BULLET, ''))) {
+        units.push({ kind: 'sentence', text: sentence, paragraph, ...place(heading) });
+      }
+    }
+  }
+  return units.slice(0, MAX_UNITS);
+};
+
+const indent = (line: string) => line.length - line.trimStart().length;
+
+const toFact = (key: string, value: string, placed: Placed): Fact => {
+  const name = key.replace(/\*\*|`/g, '').trim();
+  const text = /^(?:-|—|null|undefined|none|n\/a)$/i.test(value) ? '' : value.replace(/\*\*/g, '').trim();
+  const series = text === '' ? undefined : parseSeries(text);
+  return { kind: 'fact', key: name, value: text, ...(series && { series }), ...placed };
+};
+
+/** Sentences with their end marks; a text without any is one sentence. */
+export const splitSentences = (text: string): string[] =>
+  (text.match(/[^。！？!?]*?(?:[。！？!?]+[”’」』）)]*|\.(?=\s+[A-Z"“(])|$)/gu) ?? [])
+    .map((sentence) => sentence.trim())
+    .filter((sentence) => sentence !== '');
+
+const parseJson = (text: string): unknown => {
+  if (!/^[[{]/.test(text)) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not JSON after all: it is read as text.
+    return undefined;
+  }
+};
+
+const scalar = (value: unknown): string => (value === null || value === undefined ? '' : String(value));
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Names become facts, inner objects headings, lists of objects rows, objects with years as names series. */
+const fromJson = (value: unknown, place: (heading: string) => Placed, name: string, depth = 0): Unit[] => {
+  const placed = place(name);
+  if (depth > 6) return [];
+  if (Array.isArray(value)) {
+    const records = value.filter(isRecord);
+    if (records.length > 0 && records.length === value.length) {
+      const columns = [...new Set(records.flatMap((record) => Object.keys(record)))].filter((column) =>
+        records.some((record) => typeof record[column] !== 'object' || record[column] === null),
+      );
+      return tableUnits(
+        columns,
+        records.map((record) => columns.map((column) => scalar(record[column]))),
+        placed,
+      );
+    }
+    const texts = value.filter((item) => typeof item !== 'object').map(scalar);
+    return texts.length > 0 ? [toFact(name, texts.join('、'), place(''))] : [];
+  }
+  if (!isRecord(value)) return name === '' ? [] : [toFact(name, scalar(value), place(''))];
+  const entries = Object.entries(value);
+  if (entries.length > 0 && entries.every(([key, item]) => isPeriod(key) && typeof item !== 'object')) {
+    return [toFact(name, entries.map(([key, item]) => `${key} ${scalar(item)}`).join('；'), place(''))];
+  }
+  return entries.flatMap(([key, item]) =>
+    typeof item === 'object' && item !== null
+      ? fromJson(item, place, key, depth + 1)
+      : [toFact(key, scalar(item), placed)],
+  );
+};
+
+const fromTable = (lines: string[], placed: Placed): Unit[] => {
+  const rows = lines
+    .map((line) =>
+      line
+        .replace(/^\||\|$/g, '')
+        .split('|')
+        .map((cell) => cell.trim()),
+    )
+    .filter((cells) => !cells.every((cell) => /^:?-{1,}:?$/.test(cell)));
+  const [head, ...body] = rows;
+  return head ? tableUnits(head, body, placed) : [];
+};
+
+const tableUnits = (head: string[], body: string[][], placed: Placed): Unit[] => {
+  const series = (key: string, pairs: [string, string][]): Fact => {
+    const points = pairs.map(([period, text]) => toPoint(period, text));
+    const value = pairs.map((pair) => pair.join(' ')).join('；');
+    const complete = points.every((point) => point !== undefined) ? inOrder(points) : undefined;
+    return { kind: 'fact', key, value, ...(complete && { series: complete }), ...placed };
+  };
+  const [corner = '', ...columns] = head;
+  if (columns.length > 0 && columns.every(isPeriod)) {
+    return body.map(([key = '', ...cells]) =>
+      series(
+        key,
+        columns.map((period, at) => [period, cells[at] ?? '']),
+      ),
+    );
+  }
+  if (body.length > 1 && body.every(([first = '']) => isPeriod(first))) {
+    return columns.map((key, at) =>
+      series(
+        key,
+        body.map((cells) => [cells[0] ?? '', cells[at + 1] ?? '']),
+      ),
+    );
+  }
+  return body.map(([first = '', ...cells]) => ({
+    kind: 'row',
+    subject: first === '' ? corner : first,
+    cells: [
+      [corner, first] as [string, string],
+      ...columns.map((name, at): [string, string] => [name, cells[at] ?? '']),
+    ],
+    ...placed,
+  }));
+};
+
+/** The words of a unit, for ranking; the name of a fact counts twice. */
+export const unitText = (unit: Unit): string => {
+  if (unit.kind === 'sentence') return `${unit.heading} ${unit.text}`;
+  if (unit.kind === 'fact') return `${unit.heading} ${unit.key} ${unit.key} ${unit.value}`;
+  return `${unit.heading} ${unit.subject} ${unit.cells.flat().join(' ')}`;
+};
