@@ -1,0 +1,63 @@
+import { type Amount, isBlank, readAmount } from './values.ts';
+
+const unitWords =
+  /元|币|%|‰|吨|公斤|千克|克|人|户|家|股|倍|次|天|个|瓶|件|台|辆|度|平方|亩|USD|CNY|RMB|EUR|HKD|yuan|million|billion|thousand|persons?|shares?/i;
+const ratioWords = /率|占比|比例|比重|倍数|每股|ratio|rate|margin|per share|percent/i;
+const shareWords = /占比|比例|比重|结构|构成|分布|份额|share|mix|breakdown|structure|composition/i;
+
+/** The unit a label names in brackets or after a comma: 营业收入(亿元), Revenue (CNY million), 单位:万元. */
+export function unitOfLabel(label: string): string {
+  const text = label.normalize('NFKC').trim();
+  const bracket = /\(([^()]{1,16})\)$/.exec(text);
+  const named = bracket?.[1] ?? /(?:单位|unit)\s*[::]\s*(\S{1,12})$/i.exec(text)?.[1];
+  const unit = named?.replace(/^(?:单位|unit)\s*[::]\s*/i, '').trim() ?? '';
+  return unitWords.test(unit) ? unit : '';
+}
+
+/** A label without the unit in brackets. */
+export const withoutUnit = (label: string): string =>
+  unitOfLabel(label) === '' ? label : label.replace(/\s*[((][^()()]{1,16}[))]\s*$/, '') || label;
+
+/** The unit that an entry called 单位 / unit gives to its neighbours. */
+export function unitOfEntries(entries: [string, unknown][]): string {
+  const entry = entries.find(
+    ([key, value]) => /^(?:单位|计量单位|货币单位|unit)$/i.test(key.trim()) && typeof value === 'string',
+  );
+  return typeof entry?.[1] === 'string' ? entry[1].trim().slice(0, 12) : '';
+}
+
+/** Ratios do not take over the unit of the amounts around them. */
+export const isRatio = (label: string): boolean => ratioWords.test(label);
+
+export const namesShares = (label: string): boolean => shareWords.test(label);
+
+export interface Measures {
+  /** One entry per value; undefined where the value is blank. */
+  numbers: (number | undefined)[];
+  unit: string;
+}
+
+/**
+ * Reads values as numbers of one unit: amounts in 万 and 亿 are brought together. Undefined when one of them is a text
+ * that is no number, when the units do not agree, or when fewer than two numbers are left.
+ */
+export function readMeasures(values: unknown[], label: string, inheritedUnit: string): Measures | undefined {
+  const amounts: (Amount | undefined)[] = [];
+  for (const value of values) {
+    const amount = typeof value === 'boolean' ? undefined : readAmount(value);
+    if (!amount && !isBlank(value)) return undefined;
+    amounts.push(amount);
+  }
+  const given = amounts.filter((amount) => amount !== undefined);
+  if (given.length < 2) return undefined;
+  const [first] = given;
+  const fallback = unitOfLabel(label) || (isRatio(label) ? '' : inheritedUnit);
+  if (given.every(({ unit }) => unit === first?.unit)) {
+    return { numbers: amounts.map((amount) => amount?.value), unit: first?.unit || fallback };
+  }
+  if (given.every(({ base }) => base === first?.base)) {
+    const numbers = amounts.map((amount) => amount && amount.value * amount.factor);
+    return { numbers, unit: first?.base || fallback };
+  }
+  return undefined;
+}

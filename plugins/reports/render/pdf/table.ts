@@ -1,0 +1,212 @@
+import { numericColumns } from '../text.ts';
+import { drawCaption } from './flow.ts';
+import { breakLines, type Line } from './lines.ts';
+import type { Sheet, Weight } from './sheet.ts';
+import { colors, page, table as style } from './style.ts';
+import type { Typeface } from './typeface.ts';
+
+export interface TableContent {
+  head: string[];
+  rows: string[][];
+  /** The first column holds labels: bold on a tint. */
+  labels?: boolean;
+}
+
+export interface TableFrame {
+  caption: string;
+  continued: string;
+  dataLabel: string;
+  ref: string | undefined;
+}
+
+interface Column {
+  /** Index in the rows. */
+  index: number;
+  width: number;
+  numeric: boolean;
+}
+
+const maxHeadLines = 8;
+const pageBody = page.height - page.top - page.bottom;
+
+/**
+ * Draws a table that breaks across pages and repeats its head. A table too wide for the page is drawn in parts that
+ * repeat the first column; a row taller than a page is cut between lines.
+ */
+export function drawTable(sheet: Sheet, content: TableContent, frame: TableFrame): void {
+  const face = sheet.faces.regular;
+  const head = content.head.map((cell) => sheet.faces.bold.drawable(cell));
+  const rows = content.rows.map((row) => head.map((_, index) => face.drawable(row[index] ?? '')));
+  if (head.length === 0) return;
+  const parts = planColumns(sheet, head, rows, content.labels ?? false);
+  parts.forEach((columns, part) => {
+    drawPart(sheet, head, rows, columns, {
+      ...frame,
+      labels: content.labels ?? false,
+      caption: part === 0 || !frame.caption ? frame.caption : frame.caption + frame.continued,
+    });
+  });
+}
+
+/** Height of caption, head and the first row, at least: what a heading wants below it. */
+export const tableStart = style.before + style.captionLeading + 3 * (style.leading + 2 * style.padY);
+
+function drawPart(
+  sheet: Sheet,
+  head: string[],
+  rows: string[][],
+  columns: Column[],
+  frame: TableFrame & { labels: boolean },
+): void {
+  const headCells = columns.map((column) =>
+    breakLines(head[column.index] ?? '', sheet.faces.bold, style.size, inner(column)).slice(0, maxHeadLines),
+  );
+  const headHeight = rowHeight(headCells);
+
+  const open = (caption: string) => {
+    drawCaption(sheet, caption, frame.dataLabel, frame.ref);
+    sheet.rule(sheet.left, sheet.y, sheet.width, colors.accent, 0.9);
+    sheet.fill(sheet.left, sheet.y, sheet.width, headHeight, colors.headFill);
+    drawCells(sheet, columns, headCells, 0, maxHeadLines, () => 'bold');
+    sheet.y += headHeight;
+    sheet.rule(sheet.left, sheet.y, sheet.width, colors.accent, 0.5);
+  };
+  const turn = () => {
+    sheet.rule(sheet.left, sheet.y, sheet.width, colors.accent, 0.5);
+    sheet.newPage();
+    open(frame.caption ? frame.caption + frame.continued : '');
+  };
+
+  const weight = (column: number): Weight => (frame.labels && column === 0 ? 'bold' : 'regular');
+  const cellsOf = (row: string[]) =>
+    columns.map((column, position) =>
+      breakLines(row[column.index] ?? '', sheet.faces[weight(position)], style.size, inner(column)),
+    );
+
+  const first = rows[0] ? Math.min(rowHeight(cellsOf(rows[0])), 4 * style.leading) : 0;
+  sheet.space(style.before);
+  sheet.need(style.captionLeading + headHeight + first + style.leading);
+  open(frame.caption);
+
+  for (const row of rows) {
+    const cells = cellsOf(row);
+    const lines = Math.max(1, ...cells.map((cell) => cell.length));
+    const height = rowHeight(cells);
+    // A tall row is cut where the page ends; others move to the next page as a whole.
+    if (height > sheet.room && (height < pageBody * 0.35 || linesThatFit(sheet) < 3)) turn();
+    for (let from = 0; from < lines; ) {
+      if (linesThatFit(sheet) < 1) turn();
+      const count = Math.min(lines - from, linesThatFit(sheet));
+      const slice = count * style.leading + 2 * style.padY;
+      if (frame.labels) sheet.fill(sheet.left, sheet.y, columns[0]?.width ?? 0, slice, colors.labelFill);
+      drawCells(sheet, columns, cells, from, count, weight);
+      sheet.y += slice;
+      from += count;
+      sheet.rule(sheet.left, sheet.y, sheet.width, colors.rule, 0.4);
+      if (from < lines) turn();
+    }
+  }
+  sheet.rule(sheet.left, sheet.y, sheet.width, colors.accent, 0.9);
+  sheet.y += style.after;
+}
+
+const linesThatFit = (sheet: Sheet): number => Math.floor((sheet.room - 2 * style.padY) / style.leading);
+const inner = (column: Column): number => column.width - 2 * style.padX;
+const rowHeight = (cells: Line[][]): number =>
+  Math.max(1, ...cells.map((cell) => cell.length)) * style.leading + 2 * style.padY;
+
+function drawCells(
+  sheet: Sheet,
+  columns: Column[],
+  cells: Line[][],
+  from: number,
+  count: number,
+  weight: (column: number) => Weight,
+): void {
+  let x = sheet.left;
+  columns.forEach((column, position) => {
+    const lines = (cells[position] ?? []).slice(from, from + count);
+    lines.forEach((line, index) => {
+      const shift = column.numeric ? Math.max(0, inner(column) - line.width) : 0;
+      sheet.line(line.text, x + style.padX + shift, sheet.y + style.padY + index * style.leading, style.leading, {
+        size: style.size,
+        weight: weight(position),
+      });
+    });
+    x += column.width;
+  });
+}
+
+/** Widths of the columns, in one part, or in several when they do not fit side by side. */
+function planColumns(sheet: Sheet, head: string[], rows: string[][], labels: boolean): Column[][] {
+  const { regular, bold } = sheet.faces;
+  const numeric = numericColumns(rows, head.length);
+  const sample = rows.slice(0, 300);
+  const columns = head.map((title, index) => {
+    const cells = sample.map((row) => row[index] ?? '');
+    const isNumeric = numeric[index] === true && !(labels && index === 0);
+    const natural = Math.max(lineWidth(bold, title), ...cells.map((cell) => lineWidth(labels ? bold : regular, cell)));
+    const smallest = isNumeric
+      ? Math.max(wordWidth(bold, title), ...cells.map((cell) => lineWidth(regular, cell)))
+      : Math.max(wordWidth(bold, title), ...cells.map((cell) => wordWidth(regular, cell)));
+    const padding = 2 * style.padX;
+    const min = Math.min(smallest, isNumeric ? 110 : 72) + padding;
+    return { index, numeric: isNumeric, min, natural: Math.max(min, Math.min(natural, 300) + padding) };
+  });
+  if (labels && head.length === 2) {
+    const label = Math.min(Math.max(columns[0]?.natural ?? 0, sheet.width * 0.26), sheet.width * 0.42);
+    return [
+      [
+        { index: 0, numeric: false, width: label },
+        { index: 1, numeric: false, width: sheet.width - label },
+      ],
+    ];
+  }
+
+  const parts: (typeof columns)[] = [];
+  const [lead, ...others] = columns;
+  if (!lead) return [];
+  let part = [lead];
+  let used = lead.min;
+  for (const column of others) {
+    if (used + column.min > sheet.width && part.length > 1) {
+      parts.push(part);
+      part = [lead];
+      used = lead.min;
+    }
+    part.push(column);
+    used += column.min;
+  }
+  parts.push(part);
+  return parts.map((columnsOfPart) => spread(columnsOfPart, sheet.width));
+}
+
+function spread(columns: { index: number; numeric: boolean; min: number; natural: number }[], width: number): Column[] {
+  const natural = columns.reduce((sum, column) => sum + column.natural, 0);
+  const min = columns.reduce((sum, column) => sum + column.min, 0);
+  const widthOf = (column: { min: number; natural: number }) => {
+    if (natural <= width) return column.natural + (width - natural) * (column.natural / natural);
+    if (min >= width) return column.min * (width / min);
+    return column.min + ((column.natural - column.min) * (width - min)) / (natural - min);
+  };
+  return columns.map((column) => ({ index: column.index, numeric: column.numeric, width: widthOf(column) }));
+}
+
+const lineWidth = (face: Typeface, cell: string): number =>
+  Math.max(
+    0,
+    ...cell
+      .slice(0, 400)
+      .split('\n')
+      .map((line) => face.width(line, style.size)),
+  );
+
+const wordWidth = (face: Typeface, cell: string): number =>
+  Math.max(
+    0,
+    ...cell
+      .slice(0, 400)
+      .split(/[\s\p{Script=Han}]/u)
+      .map((word) => face.width(word, style.size)),
+    face.width('四个汉字', style.size),
+  );
