@@ -1,0 +1,373 @@
+import { rm } from 'node:fs/promises';
+import type { Context } from 'koa';
+import type { Authenticator, TokenCheck } from '../auth.ts';
+import { chooseContract, type TokenEvidence } from '../contracts/choose.ts';
+import type { Contract, ContractName, JsonSchema, Language, PageOptions } from '../contracts/contract.ts';
+import { documentedRoutes, pathShape, segmentOwners } from '../contracts/documented.ts';
+import { contracts, mergedFailure } from '../contracts/merged.ts';
+import { AppError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { Type } from '../schema.ts';
+import { bodyKind, readForm, readJson } from './body.ts';
+import { sendEvents } from './event-stream.ts';
+import { admit, bearerOf, unauthenticated } from './gate.ts';
+import type { RateLimiter } from './limits.ts';
+import { sendFailure, sendReply } from './reply.ts';
+import { EventStream, type Paging, type RequestInfo, type Route, type RouteSet, type UploadedFile } from './route.ts';
+import { asJson, fromWire, type NumberLookup } from './shape.ts';
+import { type Check, compileCheck, validationFailed } from './validate.ts';
+
+const MAX_JSON_BYTES = 2 << 20;
+
+export interface ApiOptions {
+  routeSets: readonly RouteSet[];
+  numbers: NumberLookup;
+  authenticator: Authenticator | undefined;
+  limiter: RateLimiter;
+}
+
+/** One route of one contract, ready to serve. */
+interface Endpoint {
+  contract: Contract;
+  codes: RouteSet['codes'];
+  route: Route;
+  paramNames: string[];
+  pageOptions: PageOptions;
+  query: { schema: JsonSchema; check: Check };
+  params: { schema: JsonSchema; check: Check };
+  body: { schema: JsonSchema; check: Check } | undefined;
+}
+
+/** What is known of a request from the moment it arrives. */
+export interface RequestState {
+  language: Language;
+  traceId: string;
+  log: Logger;
+}
+
+export type ApiContext = Context & { state: RequestState };
+
+export interface Api {
+  /** Method and shapes of all paths, to be registered with the router. */
+  readonly shapes: readonly { method: string; shape: string }[];
+  /** Serves one request whose path has the shape; `params` are its values in order. */
+  serve(ctx: ApiContext, method: string, shape: string, params: readonly string[]): Promise<void>;
+  /** Answers for a path or method that no API has. */
+  refuse(ctx: ApiContext): Promise<void>;
+  /** Ends all open event streams. */
+  endStreams(): void;
+}
+
+/**
+ * The five APIs on one base path.
+ *
+ * @throws {Error} when two plugins bring the same method and path for one contract
+ */
+export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOptions): Api {
+  const endpoints = collectEndpoints(routeSets);
+  const streams = new Set<AbortController>();
+  const byShape = methodsByShape(endpoints);
+
+  const check = async (ctx: ApiContext, candidates: readonly Endpoint[]): Promise<TokenCheck> => {
+    const inQuery = ctx.method === 'GET' && candidates.some(({ route }) => route.replyType === 'events');
+    return authenticator?.check(bearerOf(ctx, inQuery)) ?? { kind: 'none' };
+  };
+
+  const fail = (ctx: ApiContext, error: unknown, names: readonly ContractName[], codes: RouteSet['codes'] = {}) => {
+    const known = error instanceof AppError ? error : internal(ctx, error);
+    const { language } = ctx.state;
+    const [only] = names;
+    const failure =
+      only !== undefined && names.length === 1
+        ? contracts[only].failure(known, codes, language, new Date())
+        : mergedFailure(names, known, language, new Date());
+    const rate = known.details?.headers;
+    if (rate !== undefined) ctx.set(rate as Record<string, string>);
+    if (known.kind === 'too_large') ctx.set('Connection', 'close');
+    sendFailure(ctx, failure, { ...(known.retryAfter !== undefined && { retryAfter: known.retryAfter }) });
+  };
+
+  const run = async (
+    ctx: ApiContext,
+    endpoint: Endpoint,
+    token: TokenCheck,
+    params: readonly string[],
+    early: EarlyBody | undefined,
+  ) => {
+    const { contract, route } = endpoint;
+    const { state } = ctx;
+    if (route.limit !== 'login') {
+      const caller = 'identity' in token ? token.identity.principal : undefined;
+      ctx.set({ ...(await limiter.general(contract.name, caller, ctx.ip)) });
+    }
+    const events = route.replyType === 'events';
+    const principal = await admit(ctx, route.auth, token, authenticator, events);
+    const log = principal ? state.log.child({ tenant: principal.tenantId, account: principal.accountId }) : state.log;
+
+    const path = Object.fromEntries(endpoint.paramNames.map((name, at) => [name, params[at]]));
+    const convert = ({ schema }: { schema: JsonSchema }, value: unknown) => fromWire(schema, value, contract, numbers);
+    const checkedParams = await convert(endpoint.params, endpoint.params.check(path));
+    const query = endpoint.query.check({ ...ctx.query }) as Record<string, unknown>;
+    const { value: rawBody, files } = endpoint.body
+      ? await readBody(ctx, route, early)
+      : { value: undefined, files: {} };
+    const end = new AbortController();
+    ctx.res.once('close', () => end.abort());
+    try {
+      const body = endpoint.body ? await convert(endpoint.body, endpoint.body.check(rawBody)) : undefined;
+      if (route.limit === 'login') {
+        const account =
+          (body as { email?: string; username?: string }).email ?? (body as { username?: string }).username ?? '';
+        ctx.set({ ...(await limiter.login(contract.name, ctx.ip, account)) });
+      }
+      const paging: Paging = route.paged
+        ? contract.pageRequest(query, endpoint.pageOptions)
+        : { offset: 0, limit: 0, page: 1 };
+      const request: RequestInfo = {
+        contract: contract.name,
+        language: state.language,
+        traceId: state.traceId,
+        ip: ctx.ip,
+        log,
+        signal: end.signal,
+        header: (name) => ctx.get(name) || undefined,
+      };
+      const value = await route.handler({
+        principal: principal as never,
+        params: checkedParams as never,
+        query: (await convert(endpoint.query, query)) as never,
+        body: body as never,
+        paging,
+        files,
+        request,
+      });
+      if (value instanceof EventStream) {
+        streams.add(end);
+        end.signal.addEventListener('abort', () => streams.delete(end), { once: true });
+        await sendEvents(ctx, value, end, log);
+      } else {
+        await sendReply(ctx, route, value, { contract, numbers, language: state.language, paging });
+      }
+    } finally {
+      await Promise.all(Object.values(files).map((file) => file && rm(file.path, { force: true })));
+    }
+  };
+
+  return {
+    shapes: [...byShape].flatMap(([shape, methods]) => [...methods].map((method) => ({ method, shape }))),
+
+    async serve(ctx, method, shape, params) {
+      const key = `${method} ${shape}`;
+      const found = endpoints.get(key) ?? new Map<ContractName, Endpoint>();
+      const candidates = [...new Set([...(documentedRoutes.get(key) ?? []), ...found.keys()])];
+      let names: readonly ContractName[] = candidates;
+      let endpoint: Endpoint | undefined;
+      try {
+        const token = await check(ctx, [...found.values()]);
+        const early = candidates.length > 1 && method === 'POST' ? await readEarly(ctx) : undefined;
+        const authenticated = found.size === 0 || [...found.values()].some(({ route }) => route.auth !== 'none');
+        const choice = chooseContract({
+          route: key,
+          candidates,
+          authenticated,
+          token: evidenceOf(token),
+          header: (name) => ctx.get(name) || undefined,
+          query: ctx.query,
+          params,
+          bodyKeys: early?.keys ?? [],
+          contentType:
+            early?.kind === 'form' || early?.kind === 'multipart' ? 'form' : early?.kind === 'json' ? 'json' : 'none',
+        });
+        names = 'contract' in choice ? [choice.contract] : choice.merged;
+        if (!('contract' in choice)) throw authenticated ? unauthenticated() : nothingSent();
+        endpoint = found.get(choice.contract);
+        if (endpoint === undefined) throw notFound();
+        await run(ctx, endpoint, token, params, early);
+      } catch (error) {
+        fail(ctx, error, names, endpoint?.codes);
+      }
+    },
+
+    async refuse(ctx) {
+      const path = ctx.path.replace(/^\/api\/v1/, '').replace(/\/+$/, '');
+      const segments = path.split('/').slice(1);
+      const methods = [...byShape].filter(([shape]) => matches(shape, segments)).flatMap(([, found]) => [...found]);
+      if (methods.length > 0)
+        ctx.set(
+          'Allow',
+          [...new Set([...methods, ...(methods.includes('GET') ? ['HEAD'] : []), 'OPTIONS'])].join(', '),
+        );
+      const token = evidenceOf(await check(ctx, []));
+      const owners = segmentOwners(segments[0] ?? '');
+      fail(ctx, methods.length > 0 ? methodNotAllowed(ctx.method) : notFound(), ownerOf(token, owners));
+    },
+
+    endStreams() {
+      for (const end of streams) end.abort();
+    },
+  };
+}
+
+/** The forms of an answer where no route matches: the token's API, else the owners of the first segment. */
+function ownerOf(token: TokenEvidence, owners: readonly ContractName[]): readonly ContractName[] {
+  if (token.kind === 'api') return ['tasks'];
+  if (token.kind !== 'jwt') return owners;
+  const named = token.audience.find((name) => owners.includes(name)) ?? token.audience[0];
+  return named === undefined ? owners : [named];
+}
+
+const matches = (shape: string, segments: readonly string[]) => {
+  const parts = shape.split('/').slice(1);
+  return parts.length === segments.length && parts.every((part, at) => part === ':' || part === segments[at]);
+};
+
+function collectEndpoints(routeSets: readonly RouteSet[]): Map<string, Map<ContractName, Endpoint>> {
+  const endpoints = new Map<string, Map<ContractName, Endpoint>>();
+  for (const { contract: name, codes, routes } of routeSets) {
+    const contract = contracts[name];
+    for (const route of routes) {
+      const key = `${route.method} ${pathShape(route.path)}`;
+      const found = endpoints.get(key) ?? new Map<ContractName, Endpoint>();
+      if (found.has(name))
+        throw new Error(`Route ${route.method} ${route.path} is declared twice for the ${name} contract`);
+      endpoints.set(key, found.set(name, endpointOf(contract, codes, route)));
+    }
+  }
+  return endpoints;
+}
+
+function endpointOf(contract: Contract, codes: RouteSet['codes'], route: Route): Endpoint {
+  const pageOptions = typeof route.paged === 'object' ? route.paged : {};
+  const paramNames = [...route.path.matchAll(/:([^/]+)/g)].map(([, name]) => String(name));
+  const query = querySchema(contract, route);
+  const params = asJson(
+    route.params ?? Type.Object(Object.fromEntries(paramNames.map((name) => [name, Type.String()]))),
+  );
+  return {
+    contract,
+    codes,
+    route,
+    paramNames,
+    pageOptions,
+    query: { schema: query, check: compileCheck(query, contract, 'text') },
+    params: { schema: params, check: compileCheck(params, contract, 'text') },
+    body: route.body && {
+      schema: asJson(route.body),
+      check: compileCheck(asJson(route.body), contract, (route.bodyType ?? 'json') === 'json' ? 'json' : 'text'),
+    },
+  };
+}
+
+/** The query of a route with the contract's paging fields. */
+export function querySchema(contract: Contract, route: Route): JsonSchema {
+  const own = asJson(route.query ?? Type.Object({}));
+  if (!route.paged) return own;
+  const paging = asJson(Type.Object(contract.pageQuery(typeof route.paged === 'object' ? route.paged : {})));
+  return { ...own, properties: { ...(own.properties as object), ...(paging.properties as object) } };
+}
+
+/** All paths that are documented or declared, with their methods. */
+function methodsByShape(endpoints: ReadonlyMap<string, unknown>): Map<string, Set<string>> {
+  const shapes = new Map<string, Set<string>>();
+  for (const key of [...documentedRoutes.keys(), ...endpoints.keys()]) {
+    const [method = '', shape = ''] = key.split(' ');
+    shapes.set(shape, (shapes.get(shape) ?? new Set()).add(method));
+  }
+  // Fixed segments before parameters: /workflows/templates before /workflows/:
+  return new Map([...shapes].sort(([a], [b]) => (a.replaceAll(':', '\uffff') < b.replaceAll(':', '\uffff') ? -1 : 1)));
+}
+
+interface EarlyBody {
+  kind: ReturnType<typeof bodyKind>;
+  keys: string[];
+  read(): Promise<{ value: unknown; files: Record<string, UploadedFile> }>;
+}
+
+/** Reads the body of a shared route before the contract is known; what is wrong with it is told once it is. */
+async function readEarly(ctx: ApiContext): Promise<EarlyBody> {
+  const kind = bodyKind(ctx);
+  let result: { value: unknown; files: Record<string, UploadedFile> } = { value: undefined, files: {} };
+  let failure: unknown;
+  try {
+    if (kind === 'json') result = { value: await readJson(ctx, MAX_JSON_BYTES), files: {} };
+    if (kind === 'form' || kind === 'multipart') {
+      const form = await readForm(ctx, MAX_JSON_BYTES);
+      result = { value: form.fields, files: form.files };
+    }
+  } catch (error) {
+    failure = error;
+  }
+  const { value } = result;
+  const keys = typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.keys(value) : [];
+  return {
+    kind,
+    keys,
+    async read() {
+      if (failure !== undefined) throw failure;
+      return result;
+    },
+  };
+}
+
+async function readBody(
+  ctx: ApiContext,
+  route: Route,
+  early: EarlyBody | undefined,
+): Promise<{ value: unknown; files: Record<string, UploadedFile | undefined> }> {
+  const kind = early?.kind ?? bodyKind(ctx);
+  const wanted = route.bodyType ?? 'json';
+  const limit = route.maxBodyBytes ?? MAX_JSON_BYTES;
+  if (kind === 'none') return { value: route.bodyOptional || wanted !== 'json' ? {} : missingBody(), files: {} };
+  if (wanted === 'json') {
+    if (kind !== 'json') throw wrongType('application/json');
+    const value = early ? (await early.read()).value : await readJson(ctx, limit);
+    return { value: value === undefined && route.bodyOptional ? {} : value, files: {} };
+  }
+  // A form login takes multipart as well; a file upload takes nothing else.
+  if (kind !== 'multipart' && (wanted === 'multipart' || kind !== 'form')) {
+    throw wrongType(wanted === 'multipart' ? 'multipart/form-data' : 'application/x-www-form-urlencoded');
+  }
+  if (early) return early.read();
+  const form = await readForm(ctx, limit);
+  return { value: form.fields, files: form.files };
+}
+
+function missingBody(): never {
+  throw validationFailed([{ field: 'body', message: { zh: '请求体不能为空', en: 'The body is required' } }]);
+}
+
+const evidenceOf = (token: TokenCheck): TokenEvidence => {
+  if (token.kind === 'jwt') return { kind: 'jwt', audience: token.audience, valid: true };
+  if (token.kind === 'invalid')
+    return token.jwt ? { kind: 'jwt', audience: token.audience, valid: false } : { kind: 'opaque' };
+  return { kind: token.kind };
+};
+
+function internal(ctx: ApiContext, error: unknown): AppError {
+  ctx.state.log.error({ err: error }, 'request failed');
+  return new AppError(
+    'internal',
+    'INTERNAL_ERROR',
+    { zh: '服务器内部错误', en: 'Internal server error' },
+    { cause: error },
+  );
+}
+
+const notFound = () => new AppError('not_found', 'NOT_FOUND', { zh: '资源不存在', en: 'Not found' });
+
+const methodNotAllowed = (method: string) =>
+  new AppError('method_not_allowed', 'METHOD_NOT_ALLOWED', {
+    zh: `此路径不支持 ${method} 方法`,
+    en: `${method} is not allowed here`,
+  });
+
+const wrongType = (type: string) =>
+  new AppError('malformed', 'CONTENT_TYPE_WRONG', {
+    zh: `请求体类型必须是 ${type}`,
+    en: `The content type must be ${type}`,
+  });
+
+const nothingSent = () =>
+  validationFailed([
+    { field: 'body', message: { zh: '请求体缺少可识别的字段', en: 'The body has none of the known fields' } },
+  ]);

@@ -1,0 +1,73 @@
+import type { ServerResponse } from 'node:http';
+import type { Context } from 'koa';
+import type { Logger } from '../log.ts';
+import type { EventStream, StreamMessage } from './route.ts';
+
+/** Comment lines keep proxies from closing an idle connection. */
+const COMMENT_MS = 15_000;
+/** A client that takes nothing for so long is cut off; it resumes from its last id. */
+const STALLED_MS = 30_000;
+
+/** Text of one message; data that is text already is sent as it is. */
+export function formatMessage({ id, data }: StreamMessage): string {
+  const text = typeof data === 'string' ? data : JSON.stringify(data);
+  const lines = text.includes('\n') ? text.split('\n').join('\ndata: ') : text;
+  return `${id === undefined ? '' : `id: ${id}\n`}data: ${lines}\n\n`;
+}
+
+/**
+ * Sends an event stream over the raw response: Koa's own piping cannot drop a client that does not read. The source ends with
+ * the connection; `end` fires when the client goes away or the server shuts down.
+ */
+export async function sendEvents(ctx: Context, stream: EventStream, end: AbortController, log: Logger): Promise<void> {
+  const response = ctx.res;
+  ctx.respond = false;
+  response.writeHead(200, {
+    ...(response.getHeaders() as Record<string, string>),
+    'Content-Type': 'text/event-stream; charset=utf-8',
+    'Cache-Control': 'no-cache',
+    'X-Accel-Buffering': 'no',
+    Connection: 'keep-alive',
+    ...stream.options.headers,
+  });
+  ctx.req.socket.setNoDelay(true);
+  if (stream.options.retryMs !== undefined) response.write(`retry: ${stream.options.retryMs}\n\n`);
+  else response.flushHeaders();
+  const comment = setInterval(() => {
+    // A client that does not read gets no comments either: they would only pile up.
+    if (!response.writableNeedDrain) response.write(': keep-alive\n\n');
+  }, COMMENT_MS);
+  const iterator = stream.source[Symbol.asyncIterator]();
+  try {
+    while (!end.signal.aborted) {
+      const { value, done } = await iterator.next();
+      if (done || end.signal.aborted) break;
+      if (!response.write(formatMessage(value)) && !(await drained(response, end.signal))) break;
+    }
+  } catch (error) {
+    if (!end.signal.aborted) log.error({ err: error }, 'event stream failed');
+  } finally {
+    clearInterval(comment);
+    end.abort();
+    await iterator.return?.();
+    response.end();
+  }
+}
+
+/** Waits until the client has taken what was sent; false when it went away or takes too long. */
+async function drained(response: ServerResponse, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const finish = (ok: boolean) => {
+      clearTimeout(timer);
+      response.off('drain', onDrain);
+      signal.removeEventListener('abort', onAbort);
+      if (!ok) response.destroy();
+      resolve(ok);
+    };
+    const onDrain = () => finish(true);
+    const onAbort = () => finish(false);
+    const timer = setTimeout(() => finish(false), STALLED_MS);
+    response.once('drain', onDrain);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+}

@@ -1,0 +1,63 @@
+import type { Context } from 'koa';
+import type { Authenticator, Identity, TokenCheck } from '../auth.ts';
+import { AppError } from '../errors.ts';
+import type { Principal } from '../principal.ts';
+import type { AuthRule } from './route.ts';
+import { validationFailed } from './validate.ts';
+
+export const unauthenticated = (): AppError =>
+  new AppError('unauthenticated', 'UNAUTHENTICATED', {
+    zh: '未认证或登录已过期',
+    en: 'Not authenticated, or the token has expired',
+  });
+
+const accountBlocked = (): AppError =>
+  new AppError('forbidden', 'ACCOUNT_BLOCKED', { zh: '账号已被停用', en: 'The account is blocked' });
+
+const adminOnly = (): AppError =>
+  new AppError('forbidden', 'ADMIN_REQUIRED', { zh: '需要管理员权限', en: 'Administrators only' });
+
+/** The bearer value: from the header, or from the query where a browser's EventSource cannot send headers. */
+export function bearerOf(ctx: Context, inQuery: boolean): string | undefined {
+  const header = /^bearer\s+(.+)$/i.exec(ctx.get('authorization').trim())?.[1]?.trim();
+  if (header !== undefined || !inQuery) return header;
+  const value = ctx.query.token ?? ctx.query.access_token;
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/**
+ * Lets a request in: the caller that the route asks for, in the tenant that the request names.
+ *
+ * @throws {AppError} UNAUTHENTICATED, ACCOUNT_BLOCKED, ADMIN_REQUIRED, VALIDATION_FAILED (no tenant), TENANT_FORBIDDEN
+ */
+export async function admit(
+  ctx: Context,
+  rule: AuthRule,
+  token: TokenCheck,
+  authenticator: Authenticator | undefined,
+  tenantInQuery: boolean,
+): Promise<Principal | undefined> {
+  if (rule === 'none') return 'identity' in token && !token.identity.blocked ? token.identity.principal : undefined;
+  const identity = callerOf(rule, token);
+  if (identity === undefined || authenticator === undefined) throw unauthenticated();
+  if (identity.blocked) throw accountBlocked();
+  if (rule === 'admin' && !identity.principal.roles.includes('admin')) throw adminOnly();
+  return rule === 'tenant' ? authenticator.inTenant(identity, tenantOf(ctx, tenantInQuery)) : identity.principal;
+}
+
+function callerOf(rule: AuthRule, token: TokenCheck): Identity | undefined {
+  const wanted = rule === 'api' ? 'api' : 'jwt';
+  return token.kind === wanted && 'identity' in token ? token.identity : undefined;
+}
+
+function tenantOf(ctx: Context, inQuery: boolean): string {
+  const header = ctx.get('x-tenant-id').trim();
+  const query = inQuery && typeof ctx.query.tenantId === 'string' ? ctx.query.tenantId.trim() : '';
+  const field = (zh: string, en: string) => validationFailed([{ field: 'X-Tenant-Id', message: { zh, en } }]);
+  if (header !== '' && query !== '' && header !== query) {
+    throw field('请求头与查询参数中的租户不一致', 'The tenants of header and query differ');
+  }
+  const tenant = header || query;
+  if (tenant === '') throw field('租户标识不能为空', 'The tenant is required');
+  return tenant;
+}

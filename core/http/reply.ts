@@ -1,0 +1,90 @@
+import { createHash } from 'node:crypto';
+import type { Context } from 'koa';
+import type { Contract, Failure, Language, PageRequest } from '../contracts/contract.ts';
+import type { LocalText } from '../errors.ts';
+import { EmptyReply, FileReply, type Page, ReplyWith, type Route } from './route.ts';
+import { asJson, type NumberLookup, toWire } from './shape.ts';
+
+export interface ReplyInfo {
+  contract: Contract;
+  numbers: NumberLookup;
+  language: Language;
+  paging: PageRequest;
+}
+
+/** Sends what a handler returned: a file, nothing, or data in the contract's envelope. */
+export async function sendReply(ctx: Context, route: Route, value: unknown, info: ReplyInfo): Promise<void> {
+  if (value instanceof EmptyReply || route.status === 204) {
+    ctx.status = value instanceof EmptyReply ? value.status : 204;
+    ctx.body = null;
+    return;
+  }
+  if (value instanceof FileReply) {
+    sendFile(ctx, value);
+    return;
+  }
+  const status = route.status ?? 200;
+  const beside = value instanceof ReplyWith ? value.beside : undefined;
+  const data = await replyData(route, value instanceof ReplyWith ? value.data : value, info);
+  ctx.status = status;
+  if (ctx.method === 'GET' || ctx.method === 'HEAD') setCaching(ctx, route, info.contract, data);
+  if (ctx.fresh) {
+    ctx.status = 304;
+    return;
+  }
+  const { contract, language } = info;
+  ctx.body = route.bare
+    ? data
+    : contract.success(data, {
+        language,
+        now: new Date(),
+        status,
+        ...(route.message && { message: route.message }),
+        ...(beside && { beside }),
+      });
+}
+
+async function replyData(route: Route, value: unknown, { contract, numbers, paging }: ReplyInfo): Promise<unknown> {
+  if (route.reply === undefined) return undefined;
+  if (!route.paged) return toWire(asJson(route.reply), value, contract, numbers);
+  const { items, total } = value as Page<unknown>;
+  const views = (await toWire({ type: 'array', items: asJson(route.reply) }, items, contract, numbers)) as unknown[];
+  return contract.pageBody(views, total, paging);
+}
+
+/** The tag is of the data alone: envelopes carry the time of the answer. */
+function setCaching(ctx: Context, route: Route, contract: Contract, data: unknown): void {
+  if (route.cache === undefined && contract.name !== 'research') {
+    ctx.set('Cache-Control', 'no-store');
+    return;
+  }
+  ctx.set('Cache-Control', route.cache ? `private, max-age=${route.cache.maxAge}` : 'private, no-cache');
+  ctx.set('Vary', 'Authorization, Accept-Language');
+  ctx.etag = createHash('sha256')
+    .update(JSON.stringify(data) ?? '')
+    .digest('base64url')
+    .slice(0, 27);
+}
+
+function sendFile(ctx: Context, { content, options }: FileReply): void {
+  ctx.attachment(options.filename);
+  ctx.type = options.contentType;
+  ctx.set('Cache-Control', 'private, no-store');
+  ctx.body =
+    content instanceof Uint8Array ? Buffer.from(content.buffer, content.byteOffset, content.byteLength) : content;
+  if (options.size !== undefined) ctx.length = options.size;
+}
+
+/** Sends an error in its contract's form, with the headers that every contract shares. */
+export function sendFailure(
+  ctx: Context,
+  failure: Failure,
+  options: { retryAfter?: number; allow?: readonly string[]; message?: LocalText } = {},
+): void {
+  ctx.status = failure.status;
+  ctx.set('Cache-Control', 'no-store');
+  if (options.retryAfter !== undefined) ctx.set('Retry-After', String(options.retryAfter));
+  if (options.allow !== undefined) ctx.set('Allow', options.allow.join(', '));
+  for (const [name, value] of Object.entries(failure.headers ?? {})) ctx.set(name, value);
+  ctx.body = failure.body;
+}

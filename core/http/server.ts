@@ -1,0 +1,172 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type Server } from 'node:http';
+import Router from '@koa/router';
+import Koa, { type Context, type Middleware } from 'koa';
+import type { Language } from '../contracts/contract.ts';
+import type { Logger } from '../log.ts';
+import type { Static } from '../schema.ts';
+import { Type } from '../schema.ts';
+import { type Api, type ApiContext, type ApiOptions, createApi } from './api.ts';
+import { addDocs } from './docs.ts';
+import { limitsSchema } from './limits.ts';
+
+/** Section `http` of the manifest. */
+export const httpSchema = Type.Object(
+  {
+    origins: Type.Array(Type.String(), {
+      default: [],
+      description: 'origins whose pages may call the API; no wildcard',
+    }),
+    trustProxy: Type.Boolean({ default: false, description: 'take the client address from X-Forwarded-For' }),
+    limits: limitsSchema,
+  },
+  { default: {} },
+);
+export type HttpOptions = Static<typeof httpSchema>;
+
+const EXPOSED = [
+  'X-Conversation-Id',
+  'X-Trace-Id',
+  'X-RateLimit-Limit',
+  'X-RateLimit-Remaining',
+  'X-RateLimit-Reset',
+  'Retry-After',
+  'Content-Disposition',
+  'ETag',
+].join(', ');
+
+export interface HttpServerOptions extends ApiOptions {
+  log: Logger;
+  http: HttpOptions;
+  version: string;
+  /** What is not ready right now, by part. */
+  notReady(): Promise<Record<string, string>>;
+}
+
+export interface HttpServer {
+  readonly server: Server;
+  readonly api: Api;
+  /** Listens and returns the address, for example `http://127.0.0.1:8037`. */
+  listen(host: string, port: number): Promise<string>;
+  /** Stops accepting, ends event streams, waits for running requests, and then cuts what is left. */
+  close(timeoutMs: number): Promise<void>;
+}
+
+/** The HTTP server: the five APIs, the documents, and the two health checks. */
+export function createHttpServer(options: HttpServerOptions): HttpServer {
+  const { log, http } = options;
+  const koa = new Koa({ proxy: http.trustProxy });
+  koa.on('error', (error: NodeJS.ErrnoException) => {
+    // A client that goes away in the middle of an answer is no fault of ours.
+    if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_PREMATURE_CLOSE')
+      log.error({ err: error }, 'response failed');
+  });
+  const api = createApi(options);
+  let closing = false;
+
+  const health = new Router();
+  health.get('/healthz', (ctx) => {
+    ctx.body = { status: 'ok' };
+  });
+  health.get('/readyz', async (ctx) => {
+    const notReady = closing ? { server: 'shutting down' } : await options.notReady();
+    ctx.status = Object.keys(notReady).length === 0 ? 200 : 503;
+    ctx.body = { status: ctx.status === 200 ? 'ready' : 'not ready', notReady };
+  });
+  addDocs(health, { ...options, language: spokenLanguage });
+
+  const router = new Router({ prefix: '/api/v1' });
+  for (const { method, shape } of api.shapes) {
+    let count = 0;
+    const path = shape.replace(/:/g, () => `:p${count++}`);
+    router.register(path, [method], (ctx) =>
+      api.serve(
+        ctx as unknown as ApiContext,
+        method,
+        shape,
+        Array.from({ length: count }, (_, at) => ctx.params[`p${at}`] ?? ''),
+      ),
+    );
+  }
+
+  koa.use(describeRequest(log));
+  koa.use(crossOrigin(http.origins));
+  koa.use(health.routes());
+  koa.use(router.routes());
+  koa.use(async (ctx) => {
+    if (ctx.body === undefined && ctx.status === 404 && ctx.respond !== false)
+      await api.refuse(ctx as unknown as ApiContext);
+  });
+
+  const server = createServer(koa.callback());
+  // Slow clients may not hold a connection without sending their request.
+  server.headersTimeout = 30_000;
+  server.requestTimeout = 120_000;
+  return {
+    server,
+    api,
+    listen: (host, port) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(port, host, () => {
+          server.off('error', reject);
+          const address = server.address();
+          const bound = typeof address === 'object' && address !== null ? address.port : port;
+          resolve(`http://${host.includes(':') ? `[${host}]` : host}:${bound}`);
+        });
+      }),
+    async close(timeoutMs) {
+      closing = true;
+      api.endStreams();
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeIdleConnections();
+      const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
+      await closed;
+      clearTimeout(timer);
+    },
+  };
+}
+
+const spokenLanguage = (ctx: Context): Language => (ctx.acceptsLanguages('zh', 'en') === 'en' ? 'en' : 'zh');
+
+/** Trace id, language, log, and the headers of every answer. */
+function describeRequest(log: Logger): Middleware {
+  return async (ctx, next) => {
+    const given = ctx.get('x-trace-id');
+    const traceId = /^[\x21-\x7e]{1,128}$/.test(given) ? given : randomUUID();
+    ctx.state = { traceId, language: spokenLanguage(ctx), log: log.child({ traceId }) };
+    ctx.set('X-Trace-Id', traceId);
+    ctx.set('X-Content-Type-Options', 'nosniff');
+    const started = performance.now();
+    try {
+      await next();
+    } finally {
+      // The path alone: queries can carry tokens.
+      const { method, path, status } = ctx;
+      ctx.state.log.info({ method, path, status, ms: Math.round(performance.now() - started) }, 'request');
+    }
+  };
+}
+
+/** Answers cross-origin requests of the configured pages; `OPTIONS` needs no token. */
+function crossOrigin(origins: readonly string[]): Middleware {
+  return async (ctx, next) => {
+    const origin = ctx.get('origin');
+    if (origin !== '') ctx.vary('Origin');
+    const allowed = origins.includes(origin);
+    if (allowed) {
+      ctx.set('Access-Control-Allow-Origin', origin);
+      ctx.set('Access-Control-Expose-Headers', EXPOSED);
+    }
+    if (ctx.method !== 'OPTIONS') return next();
+    if (allowed) {
+      ctx.set('Access-Control-Allow-Methods', 'GET, HEAD, POST, PUT, PATCH, DELETE');
+      ctx.set(
+        'Access-Control-Allow-Headers',
+        'Authorization, Content-Type, X-Tenant-Id, X-Trace-Id, X-Api-Contract, Last-Event-ID, If-None-Match',
+      );
+      ctx.set('Access-Control-Max-Age', '600');
+    }
+    ctx.status = 204;
+  };
+}
