@@ -11,6 +11,8 @@ export interface PackageRecord {
   autoData: Record<string, unknown>;
   manualData: string;
   dataSources: Record<string, unknown>;
+  /** Size of `autoData` and `manualData`, for the limit of a task. */
+  bytes: number;
   confirmerId: string | null;
   confirmerName: string | null;
   confirmTime: Date | null;
@@ -28,6 +30,7 @@ export const packageModel = (database: Database) =>
       autoData: jsonField({ required: true }),
       manualData: { type: String, default: '' },
       dataSources: jsonField({ required: true }),
+      bytes: { type: Number, required: true },
       confirmerId: { type: String, default: null },
       confirmerName: { type: String, default: null },
       confirmTime: { type: Date, default: null },

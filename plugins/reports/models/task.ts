@@ -10,8 +10,6 @@ export interface TaskStep {
   name: StepName;
   /** Chosen before the run is started, so that a crash in between can be made good. */
   runId: string;
-  /** Status to return to when the run cannot be started. */
-  from: TaskStatus;
   /** Only for `report`. */
   reportId?: string;
 }
