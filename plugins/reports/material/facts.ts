@@ -2,6 +2,7 @@ import type { ReportLanguage } from '../render/document.ts';
 import { limits } from './limits.ts';
 import type { GridPart, Point, Series } from './parts.ts';
 import { readParts } from './read.ts';
+import { withoutUnit } from './units.ts';
 import { groupDigits } from './values.ts';
 
 /** A figure that a fact was computed from, as the data gives it. */
@@ -66,8 +67,11 @@ const cutValue = (value: Fact['value']): Fact['value'] =>
     : value;
 
 function rowFacts(part: GridPart, words: Words): Fact[] {
+  const seriesOf = new Map(part.series.map((series) => [series.name, series]));
   return part.rows.slice(0, 30).map((row, index) => {
-    const [first = '', ...rest] = row;
+    const [label = '', ...rest] = row;
+    const series = seriesOf.get(withoutUnit(label));
+    const first = series ? words.within(series.context, words.measured(withoutUnit(label), series.unit)) : label;
     const cells = rest.map((cell, column) => words.is(words.when(part.head[column + 1] ?? ''), cell));
     const text = cells.length > 0 ? words.row(first, cells.slice(0, 12)) : first;
     return fact(
@@ -97,7 +101,8 @@ function deriveShares(series: Series, words: Words): Fact[] {
 }
 
 function deriveChanges(series: Series, words: Words): Fact[] {
-  const { points, name, path, unit } = series;
+  const { points, path, unit } = series;
+  const name = words.within(series.context, series.name);
   const first = points[0];
   const last = points.at(-1);
   const previous = points.at(-2);
@@ -167,6 +172,8 @@ function wordsOf(language: ReportLanguage) {
     };
     return {
       is: (label: string, text: string) => `${label}: ${text}`,
+      within: (context: string, name: string) => (context ? `${context}, ${name}` : name),
+      measured: (name: string, unit: string) => (unit ? `${name} (${unit})` : name),
       when: (label: string) => label,
       row: (name: string, cells: string[]) => `${name}: ${cells.join('; ')}`,
       figure: (point: Point, unit: string) => withUnit(point, unit, ' '),
@@ -181,6 +188,7 @@ function wordsOf(language: ReportLanguage) {
     };
   }
   const when = (label: string) => (/^(?:19|20)\d{2}$/.test(label) ? `${label}年` : label);
+  const verb = ({ number: value }: Change) => (value > 0 ? '增至' : value < 0 ? '降至' : '变为');
   const direction = ({ number: value, points }: Change) => {
     if (value === 0) return '持平';
     if (points) return `${value > 0 ? '上升' : '下降'}${number(value)}个百分点`;
@@ -188,15 +196,17 @@ function wordsOf(language: ReportLanguage) {
   };
   return {
     is: (label: string, text: string) => `${label}为${text}`,
+    within: (context: string, name: string) => (context ? `${context}中，${name}` : name),
+    measured: (name: string, unit: string) => (unit && unit !== '%' ? `${name}（${unit}）` : name),
     when,
-    row: (name: string, cells: string[]) => `${name}:${cells.join(',')}`,
+    row: (name: string, cells: string[]) => `${name}：${cells.join('，')}`,
     figure: (point: Point, unit: string) => withUnit(point, unit, ''),
     changed: (name: string, from: string, a: string, to: string, b: string, change: Change) =>
-      `${name}由${when(from)}的${a}变为${when(to)}的${b},${direction(change)}`,
+      `${name}由${when(from)}的${a}${verb(change)}${when(to)}的${b}，${direction(change)}`,
     growth: (name: string, from: string, to: string, _years: number, rate: number) =>
       `${name}${when(from)}至${when(to)}年均复合增长率为${rate < 0 ? '-' : ''}${number(rate)}%`,
     extremes: (name: string, high: string, a: string, low: string, b: string) =>
-      `${name}最高为${when(high)}的${a},最低为${when(low)}的${b}`,
-    largest: (name: string, point: Point, share: number) => `${name}中${point.label}占比最高,为${number(share)}%`,
+      `${name}最高为${when(high)}的${a}，最低为${when(low)}的${b}`,
+    largest: (name: string, point: Point, share: number) => `${name}中${point.label}占比最高，为${number(share)}%`,
   };
 }

@@ -3,7 +3,17 @@ import { type GridPart, materialTexts, type Part, type Point, type ReadOptions, 
 import { readPeriod, readPeriods } from './periods.ts';
 import { type Budget, isPlainObject, isUnitKey, type Place } from './place.ts';
 import { namesShares, readMeasures, withoutUnit } from './units.ts';
-import { entriesOf, groupDigits, isScalar, printLabel, printNested, printValue, readAmount } from './values.ts';
+import {
+  entriesOf,
+  groupDigits,
+  isScalar,
+  padDecimals,
+  printLabel,
+  printNested,
+  printValue,
+  readAmount,
+  sharedDecimals,
+} from './values.ts';
 
 /** More periods than this run down the page instead of across it. */
 const maxAcross = 8;
@@ -22,8 +32,11 @@ export function periodGrid(
     const cells = labels.map((label) => own(values, label));
     return readSeries(name, join(place.path, name), labels, cells, name, place, options);
   });
+  const decimals = new Map(
+    measures.map(([name, values]) => [name, sharedDecimals(labels.map((label) => own(values, label)))]),
+  );
   const text = (values: Record<string, unknown>, label: string, name: string) =>
-    Object.hasOwn(values, label) ? printCell(values[label], name, options) : '—';
+    printFigure(own(values, label), name, decimals.get(name) ?? 0, options);
   const names = measures.map(([name]) => printLabel(name));
   const table =
     labels.length <= maxAcross
@@ -77,10 +90,10 @@ export function shareGrid(
       kind: 'grid',
       title: place.title,
       path: place.path,
-      head: [texts.item, name || texts.value],
+      head: [texts.item, unit === '%' ? texts.share : name || texts.value],
       rows: points.map(({ label, text }) => [label, text]),
       axis: 'share',
-      series: [{ name, path: place.path, unit, points }],
+      series: [{ name, path: place.path, unit, points, context: '' }],
     },
     options,
     budget,
@@ -119,6 +132,7 @@ export function memberGrid(
     ]);
     return periodGrid(measures, place, options, budget);
   }
+  if (readPeriods(columns)) return periodGrid(rows, place, options, budget);
   const texts = materialTexts(options.language);
   return gridOfRecords(
     rows.map(([key, value]) => new Map([[texts.item, key], ...entriesOf(value)])),
@@ -153,10 +167,10 @@ function gridOfRecords(
 ): Part[] {
   const columns = [...new Set(records.flatMap((record) => [...record.keys()]))];
   const cell = (record: Map<string, unknown>, column: string) => record.get(column);
+  const shown = columns.slice(0, limits.columns);
+  const decimals = shown.map((column) => sharedDecimals(records.map((record) => cell(record, column))));
   const rows = records.map((record) =>
-    columns
-      .slice(0, limits.columns)
-      .map((column) => (record.has(column) ? printCell(cell(record, column), column, options) : '—')),
+    shown.map((column, index) => printFigure(cell(record, column), column, decimals[index] ?? 0, options)),
   );
   const lead = leadColumn(columns, records);
   const names = lead === undefined ? [] : records.map((record) => String(cell(record, lead) ?? ''));
@@ -219,7 +233,7 @@ function shareColumn(
       value: (measures.numbers[index] ?? 0) * factor,
       text: printCell(cells[index], column, options),
     }));
-    return [{ name: printLabel(withoutUnit(column)), path: join(place.path, column), unit: '%', points }];
+    return [{ name: printLabel(withoutUnit(column)), path: join(place.path, column), unit: '%', points, context: '' }];
   }
   return [];
 }
@@ -242,7 +256,7 @@ function readSeries(
     return [{ label: printLabel(text), period, value, text: printCell(cells[index], name, options) }];
   });
   points.sort((a, b) => (a.period?.at ?? 0) - (b.period?.at ?? 0));
-  return [{ name: printLabel(withoutUnit(name)), path, unit: measures.unit, points }];
+  return [{ name: printLabel(withoutUnit(name)), path, unit: measures.unit, points, context: contextOf(place, name) }];
 }
 
 /** Cuts a table to the limits and says so. */
@@ -269,8 +283,17 @@ function cutGrid(
   return [{ ...part, head: part.head.slice(0, columns), rows }, ...notes];
 }
 
+/** The name of the object the measure stands in, unless that is the measure itself or the whole package. */
+function contextOf(place: Place, name: string): string {
+  const last = printLabel(withoutUnit(place.path.split('.').at(-1) ?? ''));
+  return place.path === '' || last === printLabel(withoutUnit(name)) ? '' : last;
+}
+
 const printCell = (value: unknown, label: string, options: ReadOptions): string =>
   isScalar(value) ? printValue(value, label, options.language) : printNested(value, label, options.language);
+
+const printFigure = (value: unknown, label: string, decimals: number, options: ReadOptions): string =>
+  typeof value === 'number' && decimals > 0 ? padDecimals(value, decimals) : printCell(value, label, options);
 
 const own = (values: Record<string, unknown>, key: string): unknown =>
   Object.hasOwn(values, key) ? values[key] : null;

@@ -15,6 +15,8 @@ export interface Series {
   path: string;
   unit: string;
   points: Point[];
+  /** What the measures beside it belong to: 分产品营业收入 of 茅台酒. Empty when the name says all. */
+  context: string;
 }
 
 export interface ValuesPart {
@@ -54,6 +56,8 @@ export function materialTexts(language: ReportLanguage) {
         item: 'Item',
         period: 'Period',
         value: 'Value',
+        share: 'Share',
+        inUnit: (title: string, unit: string) => `${title} (${unit})`,
         column: (index: number) => `Column ${index}`,
         content: 'Content',
         and: ', ',
@@ -69,14 +73,16 @@ export function materialTexts(language: ReportLanguage) {
         item: '项目',
         period: '期间',
         value: '数值',
+        share: '占比',
+        inUnit: (title: string, unit: string) => `${title}（${unit}）`,
         column: (index: number) => `列${index}`,
         content: '内容',
         and: '、',
         etc: (count: number) => `等共${count}项`,
         moreRows: (title: string, total: string, left: string) =>
-          `“${title}”共 ${total} 行,其中 ${left} 行未在此列出。`,
+          `“${title}”共 ${total} 行，其中 ${left} 行未在此列出。`,
         moreColumns: (title: string, total: string, left: string) =>
-          `“${title}”共 ${total} 列,其中 ${left} 列未在此列出。`,
+          `“${title}”共 ${total} 列，其中 ${left} 列未在此列出。`,
         moreEntries: (title: string, left: string) => `${title && `“${title}”`}另有 ${left} 项未在此列出。`,
       };
 }

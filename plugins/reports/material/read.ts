@@ -36,19 +36,20 @@ class Reader {
     const texts = materialTexts(language);
     const all = entriesOf(object);
     const entries = all.slice(0, limits.entries);
-    const unit = unitOfEntries(entries) || unitOfLabel(place.title) || place.unit;
+    const unit = unitOfEntries(entries) || place.unit;
     const within = (key: string): Place => ({
       title: place.title ? `${place.title} / ${printLabel(key)}` : printLabel(key),
       path: place.path ? `${place.path}.${printLabel(key)}` : printLabel(key),
       depth: place.depth + 1,
-      unit,
+      unit: unitOfLabel(key) || unit,
     });
 
     const values: ValuesPart = { kind: 'values', title: place.title, items: [] };
     const shared = sharedPeriods(entries);
+    const unitInTitle = shared.size > 0 && unitOfEntries(entries) !== '';
     const nested: [string, unknown][] = [];
     for (const [key, value] of entries) {
-      if (shared.has(key)) continue;
+      if (shared.has(key) || (unitInTitle && isUnitKey(key))) continue;
       if (isScalar(value) || isShortList(value) || isEmpty(value) || place.depth >= limits.depth) {
         const text = isScalar(value) ? printValue(value, key, language) : this.#printList(value, key);
         values.items.push({ label: printLabel(key), text, value, path: within(key).path });
@@ -67,7 +68,8 @@ class Reader {
         .slice(0, 3)
         .map(([key]) => printLabel(key))
         .join(texts.and);
-      const title = place.title || (rows.length > 3 ? names + texts.etc(rows.length) : names);
+      const name = place.title || (rows.length > 3 ? names + texts.etc(rows.length) : names);
+      const title = unitInTitle ? texts.inUnit(name, printLabel(unit)) : name;
       this.#addAll(periodGrid(rows, { ...place, title, unit }, this.#options, this.#budget));
     }
     for (const [key, value] of nested) {

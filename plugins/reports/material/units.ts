@@ -9,14 +9,14 @@ const shareWords = /占比|比例|比重|结构|构成|分布|份额|share|mix|b
 export function unitOfLabel(label: string): string {
   const text = label.normalize('NFKC').trim();
   const bracket = /\(([^()]{1,16})\)$/.exec(text);
-  const named = bracket?.[1] ?? /(?:单位|unit)\s*[::]\s*(\S{1,12})$/i.exec(text)?.[1];
-  const unit = named?.replace(/^(?:单位|unit)\s*[::]\s*/i, '').trim() ?? '';
+  const named = bracket?.[1] ?? /(?:单位|unit)\s*[:]\s*(\S{1,12})$/i.exec(text)?.[1];
+  const unit = named?.replace(/^(?:单位|unit)\s*[:]\s*/i, '').trim() ?? '';
   return unitWords.test(unit) ? unit : '';
 }
 
 /** A label without the unit in brackets. */
 export const withoutUnit = (label: string): string =>
-  unitOfLabel(label) === '' ? label : label.replace(/\s*[((][^()()]{1,16}[))]\s*$/, '') || label;
+  unitOfLabel(label) === '' ? label : label.replace(/\s*[(\uff08][^()\uff08\uff09]{1,16}[)\uff09]\s*$/, '') || label;
 
 /** The unit that an entry called 单位 / unit gives to its neighbours. */
 export function unitOfEntries(entries: [string, unknown][]): string {

@@ -12,7 +12,7 @@ export interface Amount {
 }
 
 const amount =
-  /^(?:人民币|RMB|CNY|USD|US\$|HK\$|HKD|EUR|[¥¥$€£])?\s*([-−–+]?)\s*(?:[¥$€£])?\s*(\d{1,3}(?:,\d{3})+|\d{1,15})(\.\d+)?\s*([^\d\s.,:;()[\]{}-]{0,8})$/u;
+  /^(?:人民币|RMB|CNY|USD|US\$|HK\$|HKD|EUR|[¥$€£])?\s*([-\u2212–+]?)\s*(?:[¥$€£])?\s*(\d{1,3}(?:,\d{3})+|\d{1,15})(\.\d+)?\s*([^\d\s.,:;()[\]{}-]{0,8})$/u;
 const factors: [string, number][] = [
   ['万亿', 1e12],
   ['亿', 1e8],
@@ -39,7 +39,7 @@ export function readAmount(value: unknown): Amount | undefined {
   if (!match) return undefined;
   const [, sign = '', whole = '', fraction = '', unit = ''] = match;
   if (notUnits.test(unit)) return undefined;
-  const negative = inBrackets !== null || /[-−–]/.test(sign);
+  const negative = inBrackets !== null || /[-\u2212–]/.test(sign);
   const number = Number(whole.replaceAll(',', '') + fraction) * (negative ? -1 : 1);
   const step = factors.find(([name]) => unit.toLowerCase().startsWith(name));
   return { value: number, unit, factor: step?.[1] ?? 1, base: step ? unit.slice(step[0].length) : unit };
@@ -70,6 +70,29 @@ export function groupDigits(value: number): string {
   return fraction === undefined ? grouped : `${grouped}.${fraction}`;
 }
 
+/**
+ * Digits after the point that a row of figures is printed with, so that 2,727 stands as 2,727.00 under 1,830.42.
+ * 0 where nothing is to be filled up.
+ */
+export function sharedDecimals(values: unknown[]): number {
+  let decimals = 0;
+  for (const value of values) {
+    if (typeof value !== 'number') continue;
+    const digits = /^-?\d+(?:\.(\d+))?$/.exec(String(value));
+    if (!digits) return 0;
+    decimals = Math.max(decimals, digits[1]?.length ?? 0);
+  }
+  return decimals <= 4 ? decimals : 0;
+}
+
+/** A number with at least so many digits after the point. */
+export function padDecimals(value: number, decimals: number): string {
+  const text = groupDigits(value);
+  if (decimals === 0 || !/^-?[\d,]+(?:\.\d+)?$/.test(text)) return text;
+  const [whole = '', fraction = ''] = text.split('.');
+  return `${whole}.${fraction.padEnd(decimals, '0')}`;
+}
+
 /** Prints one value under its label. Texts are printed as given, cut with a remark when they are very long. */
 export function printValue(value: unknown, label: string, language: ReportLanguage): string {
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? '—' : value.toISOString();
@@ -93,7 +116,7 @@ function cutText(text: string, language: ReportLanguage): string {
   const clean = plainText(text.slice(0, limits.cellChars * 2)).trim();
   const left = text.length - limits.cellChars;
   if (left <= 0) return clean;
-  const note = language === 'en' ? `… (${groupDigits(left)} more characters)` : `……(后略 ${groupDigits(left)} 字)`;
+  const note = language === 'en' ? `… (${groupDigits(left)} more characters)` : `……（后略 ${groupDigits(left)} 字）`;
   return clean.slice(0, limits.cellChars).toWellFormed() + note;
 }
 
@@ -113,8 +136,8 @@ export function printNested(value: unknown, label: string, language: ReportLangu
     cut ||= text.length > limits.cellChars;
     return cut;
   };
-  const colon = language === 'en' ? ': ' : ':';
-  const semicolon = language === 'en' ? '; ' : ';';
+  const colon = language === 'en' ? ': ' : '：';
+  const semicolon = language === 'en' ? '; ' : '；';
   const visit = (item: unknown, name: string, depth: number) => {
     if (full()) return;
     if (isScalar(item)) {

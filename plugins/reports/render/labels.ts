@@ -45,15 +45,15 @@ const zh: ReportLabels = {
   notice: '说明',
   parameters: '任务参数',
   sources: '附录 资料来源',
-  sourcesIntro: '正文、表格和图中以“资料 D1”“[D1]”等标记注明所用数据包,各数据包的来源、查询时间与确认情况如下。',
+  sourcesIntro: '正文、表格和图中以“资料 D1”“[D1]”等标记注明所用数据包，各数据包的来源、查询时间与确认情况如下。',
   data: (ref) => `资料 ${ref}`,
   page: (page, pages) => `第 ${page} 页 / 共 ${pages} 页`,
-  continued: '(续)',
+  continued: '（续）',
   table: (number, title) => `表 ${number} ${title}`.trim(),
   chart: (number, title) => `图 ${number} ${title}`.trim(),
   item: '项目',
   value: '内容',
-  unit: (unit) => `单位:${unit}`,
+  unit: (unit) => `单位：${unit}`,
   knowledgeUnit: '知识单元',
   packageId: '数据包编号',
   source: '来源',
@@ -66,7 +66,7 @@ const zh: ReportLabels = {
   time: (iso) => {
     const at = utc(iso);
     if (!at) return iso;
-    return `${at.date.getUTCFullYear()}年${at.date.getUTCMonth() + 1}月${at.date.getUTCDate()}日 ${at.clock}(UTC)`;
+    return `${at.date.getUTCFullYear()}年${at.date.getUTCMonth() + 1}月${at.date.getUTCDate()}日 ${at.clock}（UTC）`;
   },
 };
 

@@ -38,7 +38,7 @@ export function placeSections(document: ReportDocument): PlacedSection[] {
 /** Outlines often write the number into the title too ("1. Summary", "第一章 概况"). */
 function carriesNumber(title: string, number: string): boolean {
   if (number === '' || !title.startsWith(number)) return number === '';
-  return !/^\d+$/.test(number) || /^[\s.、.::]/.test(title.slice(number.length));
+  return !/^\d+$/.test(number) || /^[\s.\u3001\uff0e:\uff1a]/.test(title.slice(number.length));
 }
 
 /** Rows of the title page. */

@@ -15,7 +15,8 @@ export function plainText(text: string): string {
 /** `plainText` in one line. */
 export const plainLine = (text: string): string => plainText(text).replace(/\s+/g, ' ').trim();
 
-const number = /^[-−–+(]?\s*(?:[¥¥$€]\s*)?\d[\d,]*(?:\.\d+)?\s*(?:%|‰|[^\d\s.,:/-]{1,5})?\)?$/;
+const number =
+  /^[-\u2212–+(\uff08]?\s*(?:[\u00a5\uffe5$€]\s*)?\d[\d,]*(?:\.\d+)?\s*(?:%|‰|[^\d\s.,:/-]{1,5})?[)\uff09]?$/;
 
 /** Whether a cell reads as a number: those are set flush right. */
 export const looksNumeric = (cell: string): boolean => cell.length <= 32 && number.test(cell.trim());

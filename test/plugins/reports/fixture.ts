@@ -8,16 +8,16 @@ function financeBlocks(chapter: number, ref: string): Block[] {
   return [
     {
       type: 'paragraph',
-      text: `企业近五年营业收入由${revenue[0]?.toFixed(2)}亿元增至${revenue[4]?.toFixed(2)}亿元[${ref}],盈利能力保持稳定,毛利率维持在90%以上;经营活动现金流量净额与净利润基本匹配。根据公开披露的年度报告,企业不存在逾期债务,对外担保余额为零,或有负债风险较低。`,
+      text: `企业近五年营业收入由${revenue[0]?.toFixed(2)}亿元增至${revenue[4]?.toFixed(2)}亿元[${ref}]，盈利能力保持稳定，毛利率维持在90%以上；经营活动现金流量净额与净利润基本匹配。根据公开披露的年度报告，企业不存在逾期债务，对外担保余额为零，或有负债风险较低。`,
       refs: [ref],
     },
     {
       type: 'table',
-      title: `主要财务指标(第${chapter}组)`,
+      title: `主要财务指标（第${chapter}组）`,
       head: ['项目', ...years],
       rows: [
-        ['营业收入(亿元)', ...revenue.map((value) => value.toFixed(2))],
-        ['归属于母公司股东的净利润(亿元)', ...profit.map((value) => value.toFixed(2))],
+        ['营业收入（亿元）', ...revenue.map((value) => value.toFixed(2))],
+        ['归属于母公司股东的净利润（亿元）', ...profit.map((value) => value.toFixed(2))],
         ['资产负债率', '22.49%', '21.40%', '22.81%', '19.42%', '17.98%'],
       ],
       ref,
@@ -41,7 +41,7 @@ function chapter(number: number): ReportSection {
   const ref = `D${number}`;
   return {
     id: `chapter-${number}`,
-    title: number === 1 ? '企业基本信息' : `财务状况分析(${number})`,
+    title: number === 1 ? '企业基本信息' : `财务状况分析（${number}）`,
     blocks: [
       {
         type: 'keyValues',
@@ -52,7 +52,7 @@ function chapter(number: number): ReportSection {
           { label: '注册资本', value: '1,256,197,800.00' },
           {
             label: '经营范围',
-            value: '白酒及系列产品的生产与销售;饮料、食品、包装材料的生产与销售;防伪技术开发。'.repeat(2),
+            value: '白酒及系列产品的生产与销售；饮料、食品、包装材料的生产与销售；防伪技术开发。'.repeat(2),
           },
         ],
         ref,
@@ -106,16 +106,16 @@ export function sampleReport(chapters: number): ReportDocument {
       { label: 'enterpriseId', value: '600519' },
       { label: 'reportType', value: 'PRE_LOAN_INVESTIGATION' },
     ],
-    notice: '本报告正文由离线摘录生成,未使用大语言模型。',
+    notice: '本报告正文由离线摘录生成，未使用大语言模型。',
     sections: Array.from({ length: chapters }, (_, index) => chapter(index + 1)),
     sources: Array.from({ length: chapters }, (_, index) => ({
       ref: `D${index + 1}`,
-      title: index === 0 ? '企业基本信息' : `财务状况分析(${index + 1})`,
+      title: index === 0 ? '企业基本信息' : `财务状况分析（${index + 1}）`,
       knowledgeUnitId: `ku_${String(index + 1).padStart(3, '0')}`,
       packageId: `package_${index + 1}`,
-      source: '2023年年度报告(上海证券交易所)',
+      source: '2023年年度报告（上海证券交易所）',
       queryTime: '2024-04-03',
-      confirmer: '张三(user_123)',
+      confirmer: '张三（user_123）',
       confirmTime: '2024-04-03 09:00',
       details: [{ label: 'url', value: 'https://www.sse.com.cn/' }],
     })),

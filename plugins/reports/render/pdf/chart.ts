@@ -6,7 +6,7 @@ import { drawCaption } from './flow.ts';
 import type { Sheet } from './sheet.ts';
 import { table as style } from './style.ts';
 
-const chartHeight = (chart: ChartBlock): number => (chart.kind === 'pie' ? 190 : 215);
+const chartHeight = (chart: ChartBlock): number => (chart.kind === 'pie' ? 172 : 200);
 
 /** Height of a chart with its caption: a chart is never cut. */
 export const chartSpace = (chart: ChartBlock): number => chartHeight(chart) + style.captionLeading + style.before + 10;

@@ -10,7 +10,7 @@ import { type ContentsEntry, contentsDepth, drawContents, drawCover, planContent
 import { drawFurniture } from './furniture.ts';
 import { Sheet } from './sheet.ts';
 import { body, page } from './style.ts';
-import { drawTable, tableStart } from './table.ts';
+import { drawTable, tableSpace } from './table.ts';
 import { loadFontFiles, Typeface } from './typeface.ts';
 
 /** Renders a report as PDF. The same document always gives the same bytes. */
@@ -149,7 +149,7 @@ async function drawReport(sheet: Sheet, report: ReportDocument, labels: ReportLa
 /** Room a heading wants below it, so that it never stands alone at the foot of a page. */
 function following(block: Block | undefined): number {
   if (block?.type === 'chart' && isDrawable(block)) return chartSpace(block);
-  if (block?.type === 'table' || block?.type === 'keyValues') return tableStart;
+  if (block?.type === 'table' || block?.type === 'keyValues') return tableSpace(block.rows.length);
   return 2 * body.leading;
 }
 

@@ -51,7 +51,7 @@ export class Sheet {
   newPage(): void {
     if (this.pageIndex + 1 >= maxPages) {
       throw new AppError('too_large', 'REPORT_TOO_LARGE', {
-        zh: `报告超过 ${maxPages} 页,无法生成`,
+        zh: `报告超过 ${maxPages} 页，无法生成`,
         en: `The report is longer than ${maxPages} pages`,
       });
     }

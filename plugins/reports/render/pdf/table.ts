@@ -48,8 +48,12 @@ export function drawTable(sheet: Sheet, content: TableContent, frame: TableFrame
   });
 }
 
-/** Height of caption, head and the first row, at least: what a heading wants below it. */
-export const tableStart = style.before + style.captionLeading + 3 * (style.leading + 2 * style.padY);
+/** Tables of up to so many rows are not broken when they fit on one page. */
+const wholeRows = 10;
+
+/** Least height a heading wants below it: the whole of a small table, else its caption, head and two rows. */
+export const tableSpace = (rows: number): number =>
+  style.before + style.captionLeading + (1 + (rows <= wholeRows ? rows : 2)) * (style.leading + 2 * style.padY);
 
 function drawPart(
   sheet: Sheet,
@@ -83,9 +87,10 @@ function drawPart(
       breakLines(row[column.index] ?? '', sheet.faces[weight(position)], style.size, inner(column)),
     );
 
-  const first = rows[0] ? Math.min(rowHeight(cellsOf(rows[0])), 4 * style.leading) : 0;
+  const beginning = rows.slice(0, rows.length <= wholeRows ? wholeRows : 2);
+  const wanted = beginning.reduce((height, row) => height + rowHeight(cellsOf(row)), 0);
   sheet.space(style.before);
-  sheet.need(style.captionLeading + headHeight + first + style.leading);
+  sheet.need(style.captionLeading + headHeight + (wanted < pageBody * 0.5 ? wanted : 4 * style.leading));
   open(frame.caption);
 
   for (const row of rows) {
@@ -153,6 +158,13 @@ function planColumns(sheet: Sheet, head: string[], rows: string[][], labels: boo
     const min = Math.min(smallest, isNumeric ? 110 : 72) + padding;
     return { index, numeric: isNumeric, min, natural: Math.max(min, Math.min(natural, 300) + padding) };
   });
+  // Short columns keep their texts in one line where there is room for that.
+  const relaxed = columns.map(({ min, natural }) => (natural <= 92 ? natural : min));
+  if (relaxed.reduce((sum, width) => sum + width, 0) <= sheet.width * 0.7) {
+    columns.forEach((column, index) => {
+      column.min = relaxed[index] ?? column.min;
+    });
+  }
   if (labels && head.length === 2) {
     const label = Math.min(Math.max(columns[0]?.natural ?? 0, sheet.width * 0.26), sheet.width * 0.42);
     return [
