@@ -110,6 +110,8 @@ const openChat = ({ openai }: Libraries, { model, provider, request }: SourceCal
       // Without these the client would take them from OPENAI_* variables and send them to every provider.
       organization: null,
       project: null,
+      // Its log would print what it cannot parse: pieces of answers.
+      logLevel: 'off',
       ...(azure
         ? {
             baseURL: `${provider.baseUrl}/openai/deployments/${encodeURIComponent(name)}`,
@@ -180,31 +182,29 @@ const responseFormat = ({ responseFormat: format }: ModelRequest, mode: 'schema'
   return { response_format: { type: 'json_object' } };
 };
 
-const toLangChain = ({ messages }: Libraries, history: readonly ModelMessage[]): BaseMessage[] =>
-  history.map((message) => {
-    switch (message.role) {
-      case 'system':
-        return new messages.SystemMessage(message.content);
-      case 'user':
-        return typeof message.content === 'string'
-          ? new messages.HumanMessage(message.content)
-          : new messages.HumanMessage({
-              content: message.content.map((part) =>
-                part.type === 'text'
-                  ? { type: 'text' as const, text: part.text }
-                  : { type: 'image_url' as const, image_url: { url: part.url } },
-              ),
-            });
-      case 'assistant':
-        return new messages.AIMessage({
-          content: message.content,
-          tool_calls: (message.toolCalls ?? []).map(({ id, name, arguments: args }) => ({
-            id,
-            name,
-            args: args ?? {},
-          })),
-        });
-      case 'tool':
-        return new messages.ToolMessage({ content: message.content, tool_call_id: message.toolCallId });
-    }
-  });
+const toLangChain = (libraries: Libraries, history: readonly ModelMessage[]): BaseMessage[] =>
+  history.map((message) => toLangChainMessage(libraries, message));
+
+const toLangChainMessage = ({ messages }: Libraries, message: ModelMessage): BaseMessage => {
+  switch (message.role) {
+    case 'system':
+      return new messages.SystemMessage(message.content);
+    case 'user':
+      return typeof message.content === 'string'
+        ? new messages.HumanMessage(message.content)
+        : new messages.HumanMessage({
+            content: message.content.map((part) =>
+              part.type === 'text'
+                ? { type: 'text' as const, text: part.text }
+                : { type: 'image_url' as const, image_url: { url: part.url } },
+            ),
+          });
+    case 'assistant':
+      return new messages.AIMessage({
+        content: message.content,
+        tool_calls: (message.toolCalls ?? []).map(({ id, name, arguments: args }) => ({ id, name, args: args ?? {} })),
+      });
+    case 'tool':
+      return new messages.ToolMessage({ content: message.content, tool_call_id: message.toolCallId });
+  }
+};

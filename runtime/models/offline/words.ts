@@ -34,9 +34,26 @@ const terms = (text: string): string[] => {
   return all;
 };
 
-/** The words that say what a text is about: distinct, in order, without numbers. */
-export const keywords = (text: string, limit: number): string[] =>
-  [...new Set(contentWords(text).filter((word) => word.length > 1 && !/^[\d.,]+$/.test(word)))].slice(0, limit);
+/**
+ * The words that say what a text is about: distinct, in order, without numbers. A single character is joined to the word
+ * after it (新 能源, 碳 排放), which is how the segmenter splits what it does not know.
+ */
+export const keywords = (text: string, limit: number): string[] => {
+  const words = new Set<string>();
+  let head = '';
+  for (const { segment, isWordLike } of segmenter.segment(text)) {
+    const word = segment.toLowerCase();
+    const han = /^\p{Script=Han}+$/u.test(word);
+    if (!isWordLike || STOP.has(word) || /^[\d.,]+$/.test(word)) head = '';
+    else if (han && word.length === 1) head += word;
+    else {
+      if (word.length > 1) words.add(han ? head + word : word);
+      head = '';
+    }
+    if (words.size === limit) break;
+  }
+  return [...words];
+};
 
 export const isChinese = (text: string): boolean => {
   const han = text.match(/\p{Script=Han}/gu)?.length ?? 0;
