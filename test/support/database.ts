@@ -2,14 +2,15 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { connectDatabase } from '../../core/data/connect.ts';
 import type { Database } from '../../core/data/database.ts';
 import { createLogger } from '../../core/log.ts';
 import { openStore } from '../../runtime/store/index.ts';
 
 /** What `after` hooks are hung on: a test context, or `{ after }` of node:test for a whole file. */
-type Owner = Pick<TestContext, 'after'>;
+interface Owner {
+  after(dispose: () => Promise<void>): void;
+}
 
 /**
  * A database of its own for one test or one file: the embedded store in a temporary folder, or a fresh database on

@@ -1,0 +1,69 @@
+import { defineRoute, defineRoutes } from '../../../core/http/route.ts';
+import { id, oneOf, Type, text, time } from '../../../core/schema.ts';
+import type { Account, AccountService } from '../public.ts';
+import { email, givenPassword, login, newPassword } from './fields.ts';
+
+const USERNAME = { zh: '用户名', en: 'User name' };
+
+const me = Type.Object({
+  id: id('user'),
+  username: Type.String(),
+  email: Type.String(),
+  role: oneOf(['user', 'admin']),
+});
+
+/** An account from another API may have no user name; its address logs it in here too. */
+const view = ({ id, username, email, role, createdAt }: Account) => ({
+  id,
+  username: username ?? email,
+  email,
+  role,
+  created_at: createdAt,
+});
+
+/** Source: low-code document, section on authentication. */
+export const lowcodeRoutes = (accounts: AccountService) =>
+  defineRoutes('lowcode', {
+    tag: '认证 Authentication',
+    codes: { EMAIL_TAKEN: 'EMAIL_EXISTS', USERNAME_TAKEN: 'USERNAME_EXISTS' },
+    routes: [
+      defineRoute({
+        method: 'POST',
+        path: '/auth/register',
+        auth: 'none',
+        status: 201,
+        summary: 'Registers an account',
+        body: Type.Object({
+          username: text({ label: USERNAME, minLength: 3, maxLength: 50, pattern: '^[^\\s@]+$' }),
+          email: email(),
+          password: newPassword(6),
+        }),
+        reply: Type.Object({ ...me.properties, created_at: time() }),
+        errors: ['EMAIL_TAKEN', 'USERNAME_TAKEN', 'EMAIL_INVALID', 'USERNAME_INVALID', 'REGISTRATION_CLOSED'],
+        handler: async ({ body }) => view(await accounts.register(body, 'short')),
+      }),
+      defineRoute({
+        method: 'POST',
+        path: '/auth/login',
+        auth: 'none',
+        limit: 'login',
+        bodyType: 'form',
+        summary: 'Logs in with user name (or email) and password, as an OAuth2 password form',
+        body: Type.Object({ username: login(USERNAME), password: givenPassword() }),
+        reply: Type.Object({ access_token: Type.String(), token_type: Type.Literal('bearer') }),
+        errors: ['LOGIN_FAILED', 'ACCOUNT_BLOCKED'],
+        handler: async ({ body: { username, password } }) => {
+          const { accessToken } = await accounts.login('lowcode', username, password);
+          return { access_token: accessToken, token_type: 'bearer' };
+        },
+      }),
+      defineRoute({
+        method: 'GET',
+        path: '/auth/me',
+        auth: 'user',
+        summary: 'The caller’s account',
+        reply: me,
+        handler: async ({ principal }) => view(await accounts.profile(principal)),
+      }),
+    ],
+  });

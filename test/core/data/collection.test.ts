@@ -1,0 +1,276 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import type { Collection, Document } from '../../../core/data/database.ts';
+import { jsonField } from '../../../core/data/json.ts';
+import { openTestDatabase } from '../../support/database.ts';
+
+interface Note {
+  title: string;
+  ownerId?: string;
+  rank?: number;
+  free?: unknown;
+  steps?: { key: string; result?: unknown }[];
+}
+
+const database = await openTestDatabase({ after });
+const notes = database.tenantModel<Note>(
+  'notes',
+  {
+    title: { type: String, required: true, maxlength: 20 },
+    ownerId: String,
+    rank: { type: Number, default: 7 },
+    free: jsonField(),
+    steps: [{ key: String, result: jsonField() }],
+  },
+  {
+    indexes: [
+      { fields: { title: 1 }, unique: true },
+      { fields: { rank: 1 }, acrossTenants: true },
+    ],
+  },
+);
+const settings = database.globalModel<{ value: string }>(
+  'settings',
+  { value: String },
+  { indexes: [{ fields: { value: 1 }, unique: true }] },
+);
+await database.ready();
+
+const a = { tenantId: 'tenant-a' };
+const b = { tenantId: 'tenant-b' };
+const titles = Array.from({ length: 100 }, (_, n) => `t${n}`);
+const title = () => titles.pop() ?? 'none left';
+
+test('insert: gives a plain document with id, times, tenant and defaults', async () => {
+  const name = title();
+  const note = await notes.in(a).insert({ title: name, steps: [{ key: 'k' }] });
+  assert.match(note._id, /^[0-9a-f-]{36}$/);
+  assert.equal(note.tenantId, 'tenant-a');
+  assert.equal(note.rank, 7);
+  assert.ok(note.createdAt instanceof Date);
+  assert.deepEqual(note.updatedAt, note.createdAt);
+  assert.deepEqual(note.steps, [{ key: 'k' }], 'sub-documents get no ids');
+  const stored = await notes.in(a).get(note._id);
+  assert.deepEqual(stored, note);
+  assert.equal(Object.getPrototypeOf(stored), Object.prototype);
+});
+
+test('writes: what the schema does not allow is refused', async () => {
+  const scope = notes.in(a);
+  await assert.rejects(scope.insert({ title: 'x'.repeat(21) }), { name: 'ValidationError' });
+  await assert.rejects(scope.insert({} as Note), { name: 'ValidationError' });
+  await assert.rejects(scope.insert({ title: title(), other: 1 } as Note), { name: 'StrictModeError' });
+  const note = await scope.insert({ title: title() });
+  await assert.rejects(scope.update({ _id: note._id }, { $set: { title: 'x'.repeat(21) } }), {
+    name: 'ValidationError',
+  });
+  await assert.rejects(scope.update({ _id: note._id }, { $set: { other: 1 } as object }), { name: 'StrictModeError' });
+  await assert.rejects(scope.find({ other: 1 } as object), { name: 'StrictModeError' });
+  await assert.rejects(scope.findOne({ ownerId: undefined }), /Undefined value in a filter/);
+  assert.deepEqual(await scope.get(note._id), note);
+});
+
+test('tenant scope: reads, changes, counts and deletes never leave the tenant', async () => {
+  const mine = await notes.in(a).insert({ title: title(), ownerId: 'scope' });
+  const theirs = await notes.in(b).insert({ title: mine.title, ownerId: 'scope' });
+  assert.equal(await notes.in(a).get(theirs._id), undefined);
+  assert.equal(await notes.in(a).findOne({ _id: theirs._id, tenantId: 'tenant-b' }), undefined);
+  assert.equal(await notes.in(a).findOne({ $or: [{ _id: theirs._id }, { tenantId: 'tenant-b' }] }), undefined);
+  assert.deepEqual(
+    (await notes.in(a).find({ ownerId: 'scope' })).map((n) => n._id),
+    [mine._id],
+  );
+  assert.equal(await notes.in(a).count({ ownerId: 'scope' }), 1);
+  assert.equal(await notes.in(a).update({ _id: theirs._id }, { $set: { rank: 1 } }), undefined);
+  assert.equal(await notes.in(a).updateMany({ _id: { $in: [theirs._id, mine._id] } }, { $set: { rank: 2 } }), 1);
+  assert.equal(await notes.in(a).delete({ _id: theirs._id }), 0);
+  const grouped = await notes
+    .in(a)
+    .aggregate<{ _id: string; n: number }>([
+      { $match: { ownerId: 'scope' } },
+      { $group: { _id: '$tenantId', n: { $sum: 1 } } },
+    ]);
+  assert.deepEqual(grouped, [{ _id: 'tenant-a', n: 1 }]);
+  const seen: string[] = [];
+  for await (const note of notes.in(b).iterate({ ownerId: 'scope' })) seen.push(note._id);
+  assert.deepEqual(seen, [theirs._id]);
+  assert.deepEqual(await notes.in(b).get(theirs._id), theirs, 'unchanged');
+  assert.equal(await notes.acrossTenants('test of the scope').count({ ownerId: 'scope' }), 2);
+});
+
+test('tenant scope: a caller without a tenant, a foreign tenant in a write and operators that escape are refused', async () => {
+  assert.throws(() => notes.in({ tenantId: '' }), TypeError);
+  assert.throws(() => notes.in({} as { tenantId: string }), TypeError);
+  const scope = notes.in(a);
+  const foreign = { title: title(), tenantId: 'tenant-b' } as Note;
+  await assert.rejects(scope.insert(foreign), /another tenant/);
+  await assert.rejects(scope.insertMany([foreign]), /another tenant/);
+  await assert.rejects(notes.acrossTenants('test').insert({ title: title() }), { name: 'ValidationError' });
+  const updates: object[] = [
+    { $set: { tenantId: 'tenant-b' } },
+    { $setOnInsert: { tenantId: 'tenant-b' } },
+    { $unset: { tenantId: '' } },
+    { $rename: { title: 'tenantId' } },
+    { $set: { _id: 'x' } },
+    { title: 'no operator' },
+    [{ $set: { tenantId: 'tenant-b' } }],
+  ];
+  for (const update of updates) await assert.rejects(scope.update({}, update), TypeError, JSON.stringify(update));
+  for (const update of updates) await assert.rejects(scope.updateMany({}, update), TypeError, JSON.stringify(update));
+  for (const filter of [{ $where: 'true' }, { $or: [{ $where: 'true' }] }, { $expr: { $function: {} } }] as object[]) {
+    await assert.rejects(scope.find(filter), TypeError, JSON.stringify(filter));
+    await assert.rejects(scope.delete(filter), TypeError, JSON.stringify(filter));
+  }
+  const stages: Record<string, unknown>[] = [
+    { $lookup: { from: 'notes', as: 'all', pipeline: [] } },
+    { $unionWith: 'notes' },
+    { $graphLookup: { from: 'notes' } },
+    { $out: 'stolen' },
+    { $merge: 'stolen' },
+    { $facet: { all: [{ $unionWith: 'notes' }] } },
+    { $match: { $expr: { $function: { body: 'x', args: [], lang: 'js' } } } },
+    { $project: { x: { $accumulator: {} } } },
+    { $collStats: {} },
+    { $match: {}, $out: 'x' },
+    {},
+  ];
+  for (const stage of stages) await assert.rejects(scope.aggregate([stage]), TypeError, JSON.stringify(stage));
+});
+
+test('unique indexes: DUPLICATE names the fields, within the tenant only', async () => {
+  const name = title();
+  const first = await notes.in(a).insert({ title: name });
+  const duplicate = { kind: 'conflict', code: 'DUPLICATE', details: { keys: ['title'] } };
+  await assert.rejects(notes.in(a).insert({ title: name }), duplicate);
+  await assert.rejects(notes.in(a).insertMany([{ title: title() }, { title: name }]), duplicate);
+  const other = await notes.in(a).insert({ title: title() });
+  await assert.rejects(notes.in(a).update({ _id: other._id }, { $set: { title: name } }), duplicate);
+  await notes.in(b).insert({ title: name });
+  await assert.rejects(notes.in(a).insert({ _id: first._id, title: title() }), {
+    ...duplicate,
+    details: { keys: ['_id'] },
+  });
+  await settings.insert({ value: 'one' });
+  await assert.rejects(settings.insert({ value: 'one' }), { ...duplicate, details: { keys: ['value'] } });
+});
+
+test('unique indexes: of many inserts at once exactly one wins', async () => {
+  const name = title();
+  const results = await Promise.allSettled(Array.from({ length: 20 }, () => notes.in(a).insert({ title: name })));
+  assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1);
+});
+
+test('update: upsert makes a document with id, tenant, defaults and times; then changes it', async () => {
+  const name = title();
+  const made = await notes
+    .in(a)
+    .update({ title: name }, { $set: { ownerId: 'o' }, $inc: { rank: 1 } }, { upsert: true });
+  assert.ok(made);
+  assert.match(made._id, /^[0-9a-f-]{36}$/);
+  assert.equal(made.tenantId, 'tenant-a');
+  assert.equal(made.rank, 1);
+  assert.ok(made.createdAt instanceof Date && made.updatedAt instanceof Date);
+  const changed = await notes.in(a).update({ title: name }, { $inc: { rank: 1 } }, { upsert: true });
+  assert.deepEqual({ ...changed, updatedAt: made.updatedAt }, { ...made, rank: 2 });
+  const byId = await settings.update({ _id: 'fixed' }, { $set: { value: 'v' } }, { upsert: true });
+  assert.equal(byId?._id, 'fixed');
+});
+
+test('update: of many claims of one document exactly one wins', async () => {
+  const note = await notes.in(a).insert({ title: title(), rank: 0 });
+  const claims = await Promise.all(
+    Array.from({ length: 20 }, () => notes.in(a).update({ _id: note._id, rank: 0 }, { $set: { rank: 1 } })),
+  );
+  assert.equal(claims.filter(Boolean).length, 1);
+});
+
+test('find: sort, skip, limit and fields; an unbounded list is refused', async () => {
+  const scope = notes.in({ tenantId: 'tenant-lists' });
+  await scope.insertMany(Array.from({ length: 25 }, (_, rank) => ({ title: `n${rank}`, rank })));
+  const page = await scope.find({}, { sort: { rank: -1 }, skip: 5, limit: 3, fields: ['rank'] });
+  assert.deepEqual(
+    page.map(({ rank }) => rank),
+    [19, 18, 17],
+  );
+  assert.deepEqual(Object.keys(page[0] ?? {}).sort(), ['_id', 'rank']);
+  assert.deepEqual(await scope.find({}, { limit: 0 }), []);
+  assert.equal((await scope.find({})).length, 25);
+  const many = notes.in({ tenantId: 'tenant-many' });
+  for (let at = 0; at < 10_001; at += 2000) {
+    await many.insertMany(Array.from({ length: Math.min(2000, 10_001 - at) }, (_, n) => ({ title: `m${at + n}` })));
+  }
+  await assert.rejects(many.find({}), RangeError);
+  assert.equal((await many.find({}, { limit: 10_000 })).length, 10_000);
+  let seen = 0;
+  for await (const { _id } of many.iterate({}, { fields: ['title'] })) seen += _id ? 1 : 0;
+  assert.equal(seen, 10_001);
+  for await (const { _id } of many.iterate({})) {
+    assert.ok(_id);
+    break;
+  }
+});
+
+test('free-form fields: any keys survive insert, update, find and aggregate, and stay JSON', async () => {
+  const hostile = JSON.parse(
+    '{"$set":{"a":1},"a.b":2,"__proto__":{"polluted":true},"constructor":{"prototype":1},"_bsontype":"ObjectId","isMongooseBuffer":true,"deep":{"":[{"$ref":"x"}]},"ok":{"n":1.5,"list":[1,null,"x"]}}',
+  ) as Record<string, unknown>;
+  const scope: Collection<Note & Document> = notes.in(a);
+  const note = await scope.insert({
+    title: title(),
+    free: hostile,
+    steps: [{ key: 'k', result: { ok: 1, bad: hostile } }],
+  });
+  assert.deepEqual(note.free, hostile);
+  const read = await scope.get(note._id);
+  assert.equal(JSON.stringify(read?.free), JSON.stringify(hostile));
+  assert.deepEqual(read?.steps, [{ key: 'k', result: { ok: 1, bad: hostile } }]);
+  assert.equal(({} as { polluted?: boolean }).polluted, undefined);
+  const changed = await scope.update(
+    { _id: note._id },
+    { $set: { free: [hostile] }, $push: { steps: { key: 'l', result: hostile } } as object },
+  );
+  assert.deepEqual(changed?.free, [hostile]);
+  assert.deepEqual(changed?.steps?.[1]?.result, hostile);
+  const [found] = await scope.aggregate<Note>([{ $match: { _id: note._id } }, { $project: { free: 1 } }]);
+  assert.deepEqual(found?.free, [hostile]);
+  const plain = await scope.insert({ title: title(), free: { kind: 'plain', empty: {}, nested: { n: 3 } } });
+  const byField = await scope.findOne({ 'free.nested.n': 3 } as object);
+  assert.deepEqual(byField, plain, 'safe values can be queried');
+  await scope.update({ _id: plain._id }, { $set: { free: { nested: { n: { n: {} } } } } });
+  assert.deepEqual((await scope.get(plain._id))?.free, { nested: { n: { n: {} } } });
+});
+
+test('large documents: over 16 MiB is refused with a clear error', async () => {
+  const huge = { title: title(), free: 'x'.repeat(17 * 1024 * 1024) };
+  await assert.rejects(notes.in(a).insert(huge), { kind: 'too_large', code: 'DOCUMENT_TOO_LARGE' });
+  assert.equal(await notes.in(a).count({ title: huge.title }), 0);
+});
+
+test('declaring a collection again gives the same one; differently is refused', () => {
+  const declare = (extra: object) =>
+    database.tenantModel<{ value: string }>(
+      'twice',
+      { value: String, ...extra },
+      { indexes: [{ fields: { value: 1 } }] },
+    );
+  declare({});
+  declare({});
+  assert.throws(() => declare({ more: Number }), /declared twice/);
+  assert.throws(() => database.globalModel('twice', { value: String }), /declared twice/);
+});
+
+test('ready: makes the indexes with the tenant first, and replaces one whose options changed', async () => {
+  const indexes = await database.connection.collection('notes').listIndexes().toArray();
+  const keys = indexes.map(({ key, unique }) => [Object.keys(key).join(), unique === true]);
+  assert.deepEqual(keys, [
+    ['_id', false],
+    ['tenantId,title', true],
+    ['rank', false],
+  ]);
+  await database.connection.collection('expiring').createIndex({ at: 1 }, { expireAfterSeconds: 10 });
+  database.globalModel('expiring', { at: Date }, { indexes: [{ fields: { at: 1 }, expireAfterSeconds: 20 }] });
+  await database.ready();
+  const [, made] = await database.connection.collection('expiring').listIndexes().toArray();
+  assert.equal(made?.expireAfterSeconds, 20);
+  await database.ping();
+});
