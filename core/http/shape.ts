@@ -45,41 +45,43 @@ function jsonType(value: unknown): string {
   return value instanceof Date ? 'string' : typeof value;
 }
 
+/** How a request part travels: JSON has types of its own, queries and forms are text. */
+export type Form = 'json' | 'text';
+
 /**
  * Makes a request part ready to be checked: trims, fills defaults, leaves out what the schema does not name, and reads
  * numbers and booleans of a query or form from their text.
  */
-export function prepare(schema: JsonSchema, value: unknown, from: 'json' | 'text', defs: Defs = {}): unknown {
+export function prepare(schema: JsonSchema, value: unknown, form: Form, contract: Contract, defs: Defs = {}): unknown {
   const [node, known] = resolve(schema, defs);
-  if (value === undefined) {
-    if (node.default === undefined) return undefined;
-    return prepare(node, structuredClone(node.default), from, known);
-  }
+  const inner = (next: JsonSchema, item: unknown) => prepare(next, item, form, contract, known);
+  if (value === undefined) return node.default === undefined ? undefined : inner(node, structuredClone(node.default));
   const variants = variantsOf(node);
-  if (variants.length > 0)
-    return value === null ? null : prepare(variantFor(value, variants, known), value, from, known);
-  if (typeof value === 'string') return prepareText(node, value, from);
+  if (variants.length > 0) return value === null ? null : inner(variantFor(value, variants, known), value);
+  if (typeof value === 'string') return prepareText(node, value, form, contract);
   if (Array.isArray(value) && isObject(node.items)) {
     const items = node.items;
-    return value.map((item) => prepare(items, item, from, known));
+    return value.map((item) => inner(items, item));
   }
   // An object with free keys is kept as it came; only what the schema names can be prepared.
   if (!isObject(value) || node.properties === undefined) return value;
   const result: Record<string, unknown> = {};
   if (node.additionalProperties === true) Object.assign(result, value);
   for (const [name, property] of Object.entries(propertiesOf(node))) {
-    const prepared = prepare(property, Object.hasOwn(value, name) ? value[name] : undefined, from, known);
+    const prepared = inner(property, Object.hasOwn(value, name) ? value[name] : undefined);
     if (prepared !== undefined) result[name] = prepared;
   }
   return result;
 }
 
-function prepareText(node: JsonSchema, value: string, from: 'json' | 'text'): unknown {
+function prepareText(node: JsonSchema, value: string, form: Form, contract: Contract): unknown {
   if (node['x-koagent-trim'] === true) return value.trim();
-  if (from === 'json') return value;
+  if (form === 'json') return value;
   const plain = value.trim();
-  if ((node.type === 'integer' || node.type === 'number') && /^-?\d+(\.\d+)?$/.test(plain)) return Number(plain);
-  if (node.type === 'boolean' && /^(true|1|false|0)$/i.test(plain)) return /^(true|1)$/i.test(plain);
+  const kind = node['x-koagent-id'] as IdKind | undefined;
+  const type = kind !== undefined && contract.numbered(kind) ? 'integer' : node.type;
+  if ((type === 'integer' || type === 'number') && /^-?\d+(\.\d+)?$/.test(plain)) return Number(plain);
+  if (type === 'boolean' && /^(true|1|false|0)$/i.test(plain)) return /^(true|1)$/i.test(plain);
   return value;
 }
 

@@ -1,7 +1,7 @@
 import { Compile } from 'typebox/schema';
 import type { Contract, JsonSchema } from '../contracts/contract.ts';
 import { AppError, type FieldError, type LocalText } from '../errors.ts';
-import { prepare, resolve, wireSchema } from './shape.ts';
+import { type Form, prepare, resolve, wireSchema } from './shape.ts';
 
 /** One part of a request, checked: what `schema` says in the contract's own form. */
 export type Check = (value: unknown) => unknown;
@@ -25,10 +25,10 @@ export const validationFailed = (fields: FieldError[]): AppError =>
  *
  * @throws {AppError} VALIDATION_FAILED from the check, naming each wrong field once
  */
-export function compileCheck(schema: JsonSchema, contract: Contract, from: 'json' | 'text'): Check {
+export function compileCheck(schema: JsonSchema, contract: Contract, form: Form): Check {
   const validator = Compile(wireSchema(schema, contract) as never);
   return (value) => {
-    const prepared = prepare(schema, value, from);
+    const prepared = prepare(schema, value, form, contract);
     if (validator.Check(prepared)) {
       checkSizes(schema, prepared);
       return prepared;

@@ -21,7 +21,7 @@ const FORMS = [
 
 /** Every import of the project's own sources. */
 export function readImports(root: string): Import[] {
-  const files = globSync('{core,runtime,plugins,config,scripts,test,docs}/**/*.{ts,mjs}', { cwd: root });
+  const files = globSync('{core,runtime,plugins,config,scripts,test,docs}/**/*.ts', { cwd: root });
   return files.flatMap((file) => {
     const source = readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
     const specifiers = FORMS.flatMap((form) => [...source.matchAll(form)].map(([, specifier]) => String(specifier)));

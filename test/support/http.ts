@@ -1,0 +1,104 @@
+import type { TestContext } from 'node:test';
+import { Value } from 'typebox/value';
+import type { TokenCheck } from '../../core/auth.ts';
+import { AppError } from '../../core/errors.ts';
+import { createRateLimiter, limitsSchema } from '../../core/http/limits.ts';
+import type { RouteSet } from '../../core/http/route.ts';
+import { createHttpServer, type HttpOptions, type HttpServer } from '../../core/http/server.ts';
+import { createLogger } from '../../core/log.ts';
+
+/** Tokens of the test server: `user:<audience>`, `admin:<audience>`, `api`, `blocked`; all in tenant `home`. */
+const identities = async (value: string | undefined): Promise<TokenCheck> => {
+  if (value === undefined) return { kind: 'none' };
+  const [name = '', audience = 'research'] = value.split(':');
+  const principal = (kind: 'user' | 'api', ...roles: ('user' | 'admin')[]) => ({
+    blocked: name === 'blocked',
+    principal: { kind, accountId: name, tenantId: 'home', roles },
+  });
+  if (name === 'api') return { kind: 'api', identity: principal('api') };
+  if (name === 'user' || name === 'blocked')
+    return { kind: 'jwt', audience: [audience as 'research'], identity: principal('user', 'user') };
+  if (name === 'admin')
+    return { kind: 'jwt', audience: [audience as 'research'], identity: principal('user', 'user', 'admin') };
+  return { kind: 'invalid', audience: name === 'expired' ? [audience as 'research'] : [], jwt: name === 'expired' };
+};
+
+export interface TestHttp {
+  url: string;
+  http: HttpServer;
+  /** Sends a request below `/api/v1`; a plain object as body travels as JSON. */
+  call(
+    method: string,
+    path: string,
+    options?: { token?: string; body?: unknown; headers?: Record<string, string> },
+  ): Promise<{ status: number; headers: Headers; body: never; text: string }>;
+}
+
+/** The HTTP layer over given routes, without plugins or a store. Numbers of ids are counted in memory. */
+export async function serveRoutes(
+  t: TestContext,
+  routeSets: RouteSet[],
+  options: Partial<HttpOptions> = {},
+): Promise<TestHttp> {
+  const known = new Map<string, number>();
+  const http = createHttpServer({
+    routeSets,
+    log: createLogger('silent'),
+    version: '1.0.0',
+    http: {
+      origins: [],
+      trustProxy: false,
+      limits: Value.Default(limitsSchema, {}) as HttpOptions['limits'],
+      ...options,
+    },
+    limiter: createRateLimiter(options.limits ?? (Value.Default(limitsSchema, {}) as HttpOptions['limits'])),
+    notReady: async () => ({}),
+    authenticator: {
+      check: identities,
+      async inTenant({ principal }, tenantId) {
+        if (tenantId === 'foreign')
+          throw new AppError('forbidden', 'TENANT_FORBIDDEN', { zh: '无权使用该租户', en: 'Not your tenant' });
+        return { ...principal, tenantId };
+      },
+    },
+    numbers: {
+      async numberOf(kind, ids) {
+        for (const id of ids) if (!known.has(`${kind} ${id}`)) known.set(`${kind} ${id}`, known.size + 1);
+        return new Map(ids.map((id) => [id, known.get(`${kind} ${id}`) ?? 0]));
+      },
+      idOf: async (kind, number) =>
+        [...known].find(([key, value]) => value === number && key.startsWith(`${kind} `))?.[0].split(' ')[1],
+    },
+  });
+  const url = await http.listen('127.0.0.1', 0);
+  t.after(() => http.close(1000));
+  return {
+    url,
+    http,
+    async call(method, path, { token, body, headers = {} } = {}) {
+      const isJson =
+        body !== undefined &&
+        !(body instanceof FormData) &&
+        !(body instanceof URLSearchParams) &&
+        typeof body !== 'string' &&
+        !(body instanceof Uint8Array);
+      const response = await fetch(`${url}/api/v1${path}`, {
+        method,
+        headers: {
+          ...(token && { authorization: `Bearer ${token}` }),
+          ...(isJson && { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body !== undefined && { body: (isJson ? JSON.stringify(body) : body) as string }),
+      });
+      const text = await response.text();
+      const json = response.headers.get('content-type')?.includes('json');
+      return {
+        status: response.status,
+        headers: response.headers,
+        body: (json && text !== '' ? JSON.parse(text) : undefined) as never,
+        text,
+      };
+    },
+  };
+}
