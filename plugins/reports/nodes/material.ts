@@ -1,0 +1,34 @@
+import { defineNode } from '../../../core/node.ts';
+import { oneOf, Type } from '../../../core/schema.ts';
+import { blocksFromData } from '../material/blocks.ts';
+import { factsFromData } from '../material/facts.ts';
+import type { Block } from '../render/document.ts';
+import { cutText, materialText } from '../writing/material-text.ts';
+
+/** Characters of one package that a writer is given. */
+const MAX_TEXT = 24_000;
+
+/** Reads the free data of one package once: the blocks that the report prints, and the text that chapters are written from. */
+export default defineNode({
+  type: 'report.material',
+  version: 1,
+  lane: 'shared',
+  config: Type.Object({}),
+  input: Type.Object({
+    ref: Type.String(),
+    language: oneOf(['zh', 'en']),
+    autoData: Type.Record(Type.String(), Type.Unknown()),
+    manualData: Type.String(),
+  }),
+  output: Type.Object({
+    blocks: Type.Array(Type.Unsafe<Block>({ type: 'object' })),
+    text: Type.String(),
+    manual: Type.String(),
+  }),
+
+  run({ input: { ref, language, autoData, manualData } }) {
+    const blocks = blocksFromData(autoData, { ref, language });
+    const text = materialText(blocks, factsFromData(autoData, { language }), language);
+    return { blocks, text: cutText(text, MAX_TEXT, language), manual: cutText(manualData, MAX_TEXT, language) };
+  },
+});

@@ -1,0 +1,38 @@
+import type { LabelledValue, ReportLanguage } from '../render/document.ts';
+
+const LABELS: Record<string, { zh: string; en: string }> = {
+  enterpriseId: { zh: '企业编号', en: 'Enterprise id' },
+  enterpriseName: { zh: '企业名称', en: 'Enterprise' },
+  companyName: { zh: '企业名称', en: 'Company' },
+  reportType: { zh: '报告类型', en: 'Report type' },
+  loanAmount: { zh: '申请金额', en: 'Loan amount' },
+  loanTerm: { zh: '贷款期限', en: 'Loan term' },
+  loanPurpose: { zh: '贷款用途', en: 'Loan purpose' },
+};
+
+const VALUES: Record<string, { zh: string; en: string }> = {
+  PRE_LOAN_INVESTIGATION: { zh: '贷前调查', en: 'Pre-loan investigation' },
+};
+
+const MAX_ENTRIES = 40;
+const MAX_CHARS = 500;
+
+/** The entries of a client's free object (parameters, metadata) as people read them; inner objects as JSON. */
+export function labelled(free: Record<string, unknown>, language: ReportLanguage): LabelledValue[] {
+  return Object.entries(free)
+    .filter(([, value]) => value !== null && value !== '')
+    .slice(0, MAX_ENTRIES)
+    .map(([key, value]) => {
+      const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
+      const known = Object.hasOwn(VALUES, text) ? VALUES[text] : undefined;
+      const label = Object.hasOwn(LABELS, key) ? LABELS[key] : undefined;
+      return {
+        label: (label?.[language] ?? key).slice(0, 100),
+        value: (known?.[language] ?? text).slice(0, MAX_CHARS).toWellFormed(),
+      };
+    });
+}
+
+/** The same as lines of material: `- name: value`. */
+export const factLines = (values: readonly LabelledValue[]): string =>
+  values.map(({ label, value }) => `- ${label}: ${value.replace(/\s+/g, ' ')}`).join('\n');
