@@ -1,0 +1,107 @@
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { eventInvalid, eventsStalled } from './errors.ts';
+import type { Entry, ToHost, ToNode } from './protocol.ts';
+
+const FLUSH_MS = 25;
+const FLUSH_ENTRIES = 16;
+/** Characters that may be under way to the host; a node that emits faster is slowed down. */
+const WINDOW_CHARS = 1024 * 1024;
+const MAX_ENTRY_CHARS = 16 * 1024 * 1024;
+/** How long the host may take nothing before the node is failed. */
+const STALL_MS = 5000;
+
+/**
+ * Events, progress and logs of one task on their way to the host, in batches. `emit` of a node cannot wait, so a node that is
+ * faster than its host is held up inside `push`: the thread sleeps until the host has taken something.
+ */
+export class Outbox {
+  readonly #port: MessagePort;
+  readonly #receive: (message: ToNode) => void;
+  readonly #signal: AbortSignal;
+  #entries: string[] = [];
+  #chars = 0;
+  #underWay = 0;
+  #progress: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param receive handles what arrives on the port while the thread sleeps */
+  constructor(port: MessagePort, receive: (message: ToNode) => void, signal: AbortSignal) {
+    this.#port = port;
+    this.#receive = receive;
+    this.#signal = signal;
+  }
+
+  /**
+   * @throws {AppError} NODE_EVENT_INVALID (not JSON, or larger than 16 Mi characters), NODE_EVENTS_STALLED, or the reason of the cancel
+   */
+  push(entry: Entry): void {
+    // Text at once, not at the flush: the node may change its object afterwards, and the size must be known.
+    const text = toText(entry);
+    if (this.#underWay > 0 && this.#underWay + this.#chars + text.length > WINDOW_CHARS) this.#waitForRoom(text.length);
+    this.#entries.push(text);
+    this.#chars += text.length;
+    if (this.#entries.length >= FLUSH_ENTRIES || this.#chars > WINDOW_CHARS / 4) this.flush();
+    else this.#schedule();
+  }
+
+  /** Only the latest progress of a batch is sent. */
+  progress(fraction: number): void {
+    if (!Number.isFinite(fraction)) return;
+    this.#progress = Math.min(1, Math.max(0, fraction));
+    this.#schedule();
+  }
+
+  acknowledged(size: number): void {
+    this.#underWay -= size;
+  }
+
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#progress !== undefined) {
+      this.#entries.push(JSON.stringify(['p', this.#progress] satisfies Entry));
+      this.#progress = undefined;
+    }
+    if (this.#entries.length === 0) return;
+    const text = `[${this.#entries.join(',')}]`;
+    this.#entries = [];
+    this.#chars = 0;
+    this.#underWay += text.length;
+    this.#port.postMessage({ t: 'batch', text } satisfies ToHost);
+  }
+
+  #schedule(): void {
+    this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS);
+  }
+
+  #waitForRoom(size: number): void {
+    this.flush();
+    const nap = new Int32Array(new SharedArrayBuffer(4));
+    let before = this.#underWay;
+    let waitedMs = 0;
+    while (this.#underWay > 0 && this.#underWay + size > WINDOW_CHARS) {
+      // A loop that does nothing but emit learns of the cancel only here.
+      this.#signal.throwIfAborted();
+      const message = receiveMessageOnPort(this.#port);
+      if (message !== undefined) {
+        this.#receive(message.message as ToNode);
+        if (this.#underWay < before) [before, waitedMs] = [this.#underWay, 0];
+        continue;
+      }
+      if (waitedMs >= STALL_MS) throw eventsStalled(waitedMs);
+      Atomics.wait(nap, 0, 0, 1);
+      waitedMs += 1;
+    }
+  }
+}
+
+function toText(entry: Entry): string {
+  let text: string;
+  try {
+    text = JSON.stringify(entry);
+  } catch (error) {
+    throw eventInvalid(String(entry[1]), error instanceof Error ? error.message : String(error));
+  }
+  if (text.length > MAX_ENTRY_CHARS) throw eventInvalid(String(entry[1]), `more than ${MAX_ENTRY_CHARS} characters`);
+  return text;
+}

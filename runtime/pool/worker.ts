@@ -1,0 +1,119 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import type { NodeContext, NodeDefinition } from '../../core/node.ts';
+import { fromWireError, nodeDataInvalid, toWireError } from './errors.ts';
+import { importNode } from './node-file.ts';
+import { buffersOf, pack, unpack } from './pack.ts';
+import { BEAT_MS, type Outcome, type ThreadData, type ThreadNotice, type ThreadTask, type ToNode } from './protocol.ts';
+import { createCheck } from './validation.ts';
+import { Outbox } from './worker-outbox.ts';
+import { loadLocalServices, TaskServices } from './worker-services.ts';
+
+/*
+ * The thread's side of both lanes: Piscina calls the default export once per task. Everything of the task goes over its own
+ * port; the promise given to Piscina only says when the thread has room again.
+ */
+
+const { beat, local } = workerData as ThreadData;
+const beats = new Int32Array(beat);
+setInterval(() => Atomics.add(beats, 0, 1), BEAT_MS).unref();
+
+// A forgotten promise of one node must not take down the others of its thread. An uncaught exception still ends the thread.
+process.on('unhandledRejection', (error) => notify('error', 'A node left a rejected promise unhandled', error));
+
+interface LoadedNode {
+  definition: NodeDefinition;
+  checkConfig(value: unknown): unknown;
+  checkInput(value: unknown): unknown;
+  checkOutput(value: unknown): unknown;
+}
+
+const nodes = new Map<string, Promise<LoadedNode>>();
+let localServices: Promise<ReadonlyMap<string, unknown>> | undefined;
+
+export default async function runTask({ task, port }: ThreadTask): Promise<void> {
+  const controller = new AbortController();
+  let services: TaskServices | undefined;
+  const receive = (message: ToNode): void => {
+    if (message.t === 'ack') outbox.acknowledged(message.size);
+    else if (message.t === 'reply') services?.reply(message.id, message.result);
+    else {
+      const reason = fromWireError(message.error);
+      controller.abort(reason);
+      services?.end(reason);
+    }
+  };
+  const outbox = new Outbox(port, receive, controller.signal);
+  port.on('message', receive);
+  try {
+    localServices ??= loadLocalServices(local, (key, error) =>
+      notify('error', `Service ${key} cannot be made in the worker`, error),
+    );
+    const [node, atHand] = await Promise.all([load(task.node.url), localServices]);
+    controller.signal.throwIfAborted();
+    services = new TaskServices(port, atHand, task.services);
+    const output = await run(node, task, controller.signal, outbox, services);
+    outbox.flush();
+    sendEnd(port, { ok: true, value: pack(output) }, task.node.type);
+  } catch (error) {
+    outbox.flush();
+    sendEnd(port, { ok: false, error: toWireError(error) }, task.node.type);
+  } finally {
+    services?.end(new Error('The node has ended'));
+    port.off('message', receive);
+  }
+}
+
+async function run(
+  { definition, checkConfig, checkInput, checkOutput }: LoadedNode,
+  task: ThreadTask['task'],
+  signal: AbortSignal,
+  outbox: Outbox,
+  services: TaskServices,
+): Promise<unknown> {
+  const context: NodeContext = {
+    config: checkConfig(unpack(task.config)),
+    input: checkInput(unpack(task.input)),
+    signal,
+    idempotencyKey: task.idempotencyKey,
+    attempt: task.attempt,
+    run: task.run,
+    report: (fraction) => outbox.progress(fraction),
+    emit: (type, data) => outbox.push(['e', type, data]),
+    log: (level, message, data) =>
+      outbox.push(data === undefined ? ['l', level, message] : ['l', level, message, data]),
+    service: (key) => services.get(key),
+  };
+  return checkOutput(await definition.run(context));
+}
+
+function load(url: string): Promise<LoadedNode> {
+  let node = nodes.get(url);
+  if (node === undefined) {
+    node = importNode(url).then((definition) => ({
+      definition,
+      checkConfig: createCheck('CONFIG', definition.type, definition.config),
+      checkInput: createCheck('INPUT', definition.type, definition.input),
+      checkOutput: createCheck('OUTPUT', definition.type, definition.output),
+    }));
+    nodes.set(url, node);
+  }
+  return node;
+}
+
+function sendEnd(port: ThreadTask['port'], result: Outcome, type: string): void {
+  try {
+    port.postMessage({ t: 'end', result }, result.ok ? buffersOf(result.value) : []);
+  } catch (error) {
+    // A function, a promise or the like in the result or in the details of an error.
+    const reason = error instanceof Error ? error.message : String(error);
+    const invalid = nodeDataInvalid('OUTPUT', type, [
+      { field: '', message: { zh: `不是普通数据：${reason}`, en: `is not plain data: ${reason}` } },
+    ]);
+    port.postMessage({ t: 'end', result: { ok: false, error: toWireError(invalid) } });
+  }
+}
+
+function notify(level: ThreadNotice['level'], message: string, error: unknown): void {
+  const data = { reason: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  parentPort?.postMessage({ koagent: 'log', level, message, data } satisfies ThreadNotice);
+}
