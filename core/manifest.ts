@@ -21,11 +21,12 @@ const manifestSchema = Type.Object({
     default: {},
     description: 'checked by the parts of the runtime',
   }),
-  plugins: Type.Record(Type.String(), pluginEntry),
+  plugins: Type.Record(Type.String(), Type.Unknown()),
 });
 
 /** What the server is made of: every plugin with its options, and the options of the core and the runtime. */
-export interface Manifest extends Static<typeof manifestSchema> {
+export interface Manifest extends Omit<Static<typeof manifestSchema>, 'plugins'> {
+  plugins: Record<string, Static<typeof pluginEntry>>;
   /** Folder that relative plugin folders start from. */
   folder: string;
 }
@@ -47,10 +48,13 @@ export function readManifest(file: string): Manifest {
       throw refuse(file, `YAML 无法解析：${error.message}`, `the YAML cannot be read: ${error.message}`, error);
     throw refuse(file, '无法读取', `it cannot be read: ${(error as Error).message}`, error);
   }
-  const checked = checkOptions(manifestSchema, source, (path, why) =>
-    refuse(file, `字段 ${path} ${why}`, `field ${path} ${why}`),
-  );
-  return { ...(checked as Static<typeof manifestSchema>), folder: dirname(resolve(file)) };
+  const fail = (path: string, why: string) => refuse(file, `字段 ${path} ${why}`, `field ${path} ${why}`);
+  const { plugins, ...rest } = checkOptions(manifestSchema, source, fail);
+  const entries = Object.entries(plugins).map(([name, entry]) => [
+    name,
+    checkOptions(pluginEntry, entry, (path, why) => fail(`plugins.${name}.${path}`, why)),
+  ]);
+  return { ...rest, plugins: Object.fromEntries(entries), folder: dirname(resolve(file)) };
 }
 
 /**
