@@ -16,7 +16,9 @@ const DOMAIN = /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+(?!\d+$)[a-
 export function emailKey(email: string): string | undefined {
   const at = email.lastIndexOf('@');
   const local = email.slice(0, at).normalize('NFKC');
-  const domain = domainToASCII(email.slice(at + 1)).toLowerCase();
+  const given = email.slice(at + 1);
+  // Checked before: the conversion drops line ends and decodes percent signs.
+  const domain = /^[\p{L}\p{M}\p{N}.-]+$/u.test(given) ? domainToASCII(given).toLowerCase() : '';
   const wrongDots = local.startsWith('.') || local.endsWith('.') || local.includes('..');
   if (at < 1 || email.length > MAX_EMAIL || wrongDots || !LOCAL_PART.test(local) || !DOMAIN.test(domain))
     return undefined;

@@ -72,14 +72,12 @@ export const researchRoutes = (accounts: AccountService) =>
         auth: 'user',
         status: 204,
         summary: 'Ends the login: its access and refresh tokens are refused from now on',
-        bodyOptional: true,
         handler: ({ principal }) => accounts.logout(principal),
       }),
       defineRoute({
         method: 'GET',
         path: '/users/me',
         auth: 'user',
-        cache: { maxAge: 0 },
         summary: 'The caller’s account',
         reply: Type.Object({
           id: id('user'),
