@@ -48,6 +48,7 @@ function pie(part: GridPart, series: Series, ref: string): ChartBlock {
     categories: series.points.map(({ label }) => label),
     series: [{ name: series.name, values: series.points.map(({ value }) => value) }],
     ...(series.unit && { unit: series.unit }),
+    tabled: true,
     ref,
   };
 }
@@ -90,6 +91,7 @@ function timeChart(title: string, group: Series[], ref: string): ChartBlock {
       return { name, values: categories.map((category) => values.get(category) ?? null) };
     }),
     ...(unit && { unit }),
+    tabled: true,
     ref,
   };
 }

@@ -21,7 +21,7 @@ export const limits = {
   /** Items of a list of plain values. */
   listItems: 60,
   chartsPerTable: 4,
-  seriesPerChart: 5,
+  seriesPerChart: 6,
   facts: 240,
   factChars: 400,
 } as const;

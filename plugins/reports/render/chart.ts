@@ -2,7 +2,7 @@ import type { ChartBlock, TableBlock } from './document.ts';
 import type { ReportLabels } from './labels.ts';
 
 /** Colours that stay apart in print and for colour-blind readers; series beyond them repeat. */
-const palette = [
+export const palette = [
   '#1f4e79',
   '#d1742a',
   '#3f8f6b',

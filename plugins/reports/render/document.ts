@@ -54,6 +54,8 @@ export interface ChartBlock {
   series: ChartSeries[];
   /** Unit of all values: `亿元`, `%`, … */
   unit?: string;
+  /** The same figures stand in a table beside it: where no chart is drawn, none of them is printed again. */
+  tabled?: boolean;
   ref?: SourceRef;
 }
 

@@ -19,8 +19,9 @@ import {
   TextRun,
   WidthType,
 } from 'docx';
-import { chartTable } from './chart.ts';
-import type { Block, RenderedReport, ReportDocument } from './document.ts';
+import { chartTable, isDrawable, scaleChart } from './chart.ts';
+import type { Block, ChartBlock, RenderedReport, ReportDocument } from './document.ts';
+import { nativeChart } from './docx-chart.ts';
 import { docxStyles } from './docx-style.ts';
 import { labelsOf, type ReportLabels } from './labels.ts';
 import {
@@ -46,7 +47,7 @@ const levels = [
   HeadingLevel.HEADING_6,
 ];
 
-/** Renders a report for Word: real headings, a contents field, tables with repeated heads. Charts are given as tables. */
+/** Renders a report for Word: real headings, a contents field, tables with repeated heads, charts that Word can edit. */
 export async function renderDocx(report: ReportDocument): Promise<RenderedReport> {
   const labels = labelsOf(report.language);
   const title = plainLine(report.title);
@@ -110,9 +111,16 @@ function content(report: ReportDocument, labels: ReportLabels): (Paragraph | Tab
     if (block.type === 'paragraph') return paragraphs(block.text, block.refs, known);
     const ref = block.ref && known.has(block.ref) ? block.ref : undefined;
     const caption = captionLine(captions.get(block) ?? '', ref && labels.data(ref), ref);
+    if (block.type === 'chart') return chartOf(block, caption);
     if (block.type === 'keyValues') return [...caption, pairs(block.rows), gap()];
-    const shown = block.type === 'chart' ? chartTable(block, labels) : block;
-    return [...caption, table(shown.head, shown.rows, false), gap()];
+    return [...caption, table(block.head, block.rows, false), gap()];
+  }
+
+  function chartOf(chart: ChartBlock, caption: Paragraph[]): (Paragraph | Table)[] {
+    const { head, rows } = chartTable(chart, labels);
+    const figures = chart.tabled ? [] : [table(head, rows, false), gap()];
+    if (isDrawable(chart)) return [...caption, nativeChart(scaleChart(chart, report.language), labels), ...figures];
+    return figures.length > 0 ? [...caption, ...figures] : [];
   }
 }
 

@@ -58,6 +58,7 @@ export async function renderHtml(report: ReportDocument): Promise<RenderedReport
       );
     }
     if (block.type === 'chart' && isDrawable(block)) return figure(block, report.language, labels, captions, known);
+    if (block.type === 'chart' && block.tabled) return '';
     const shown = block.type === 'chart' ? chartTable(block, labels) : block;
     return table(shown.head, shown.rows, caption);
   }
@@ -144,7 +145,7 @@ async function figure(
     },
     language,
   );
-  const svg = await chartSvg(scaled, { width: 640, height: chart.kind === 'pie' ? 230 : 270, font: 'sans-serif' });
+  const svg = await chartSvg(scaled, { width: 760, height: chart.kind === 'pie' ? 240 : 300, font: 'sans-serif' });
   const caption = captions.get(chart) ?? '';
   const unit = scaled.unit && !caption.includes(scaled.unit) ? ` (${labels.unit(scaled.unit)})` : '';
   return `<figure><figcaption>${captionOf(chart, `${caption}${unit}`, labels, known)}</figcaption>${svg}</figure>`;

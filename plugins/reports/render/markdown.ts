@@ -54,6 +54,7 @@ export function renderMarkdown(report: ReportDocument): RenderedReport {
           .join('');
       });
     }
+    if (block.type === 'chart' && block.tabled) return [];
     const shown =
       block.type === 'keyValues'
         ? { head: [labels.item, labels.value], rows: block.rows.map(({ label, value }) => [label, value]) }
@@ -82,8 +83,8 @@ function inline(text: string): string {
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')
     .replace(/[\\`*_{}[\]|~$^]/g, '\\$&')
-    .replace(/^(#{1,6}|[-+=]|:)/, '\\$1')
-    .replace(/^(\d{1,9})([.)])/, '$1\\$2');
+    .replace(/^(#{1,6}|[-+])(?=\s|$)|^(=+|-+)$/, '\\$&')
+    .replace(/^(\d{1,9})([.)])(?=\s|$)/, '$1\\$2');
 }
 
 const cell = (text: string): string => plainText(text).split('\n').map(inline).join('<br>');

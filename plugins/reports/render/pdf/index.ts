@@ -119,7 +119,7 @@ async function drawReport(sheet: Sheet, report: ReportDocument, labels: ReportLa
     } else if (isDrawable(block)) {
       const { ref, caption } = frame(block);
       await drawChart(sheet, { ...block, ref }, report.language, labels, caption);
-    } else {
+    } else if (!block.tabled) {
       drawTable(sheet, chartTable(block, labels), frame(block));
     }
   }
