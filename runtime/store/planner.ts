@@ -1,0 +1,532 @@
+import { BSONRegExp, bsonType, type Doc, isDoc, toNumber } from './bson.ts';
+import type { Collection } from './database.ts';
+import { CommandError } from './errors.ts';
+import { type Index, sameKey } from './indexes.ts';
+import { after, encodeIndexPart, encodeKey, equal, invert, orderedPrefix, typeByte, typeClass } from './keys.ts';
+import { type Condition, compileFilter, type Filter, type Leaf } from './match.ts';
+
+/** A half-open interval of key bytes. */
+export interface Range {
+  low: Buffer;
+  high: Buffer;
+}
+
+export interface CollectionScan {
+  kind: 'scan';
+  reverse: boolean;
+}
+export interface IndexScan {
+  kind: 'index';
+  index: Index;
+  /** In the order of the index, without overlaps. */
+  ranges: Range[];
+  reverse: boolean;
+  /** The rows come in the wanted order. */
+  sorted: boolean;
+  /** Number of leading key fields that are bounded. */
+  bounded: number;
+  /** The bounds say all that the filter says: entries can be counted without reading documents. */
+  exact: boolean;
+}
+export interface UnionScan {
+  kind: 'union';
+  plans: IndexScan[];
+}
+export type Plan = CollectionScan | IndexScan | UnionScan;
+
+/** Above every key: no encoding begins with this byte. */
+const top = Buffer.from([0xff]);
+const maxRanges = 200_000;
+
+interface Interval {
+  low: Buffer;
+  high: Buffer;
+  point: boolean;
+}
+
+interface Bound {
+  intervals: Interval[];
+  /** Cannot hold for a missing field or null. */
+  present: boolean;
+  exact: boolean;
+}
+
+const prefixRange = (bytes: Buffer, point = false): Interval => ({ low: bytes, high: after(bytes) ?? top, point });
+const everything: Interval = { low: Buffer.alloc(0), high: top, point: false };
+
+function points(value: unknown): Interval[] {
+  const exact = prefixRange(encodeIndexPart(value === undefined ? null : value).bytes, true);
+  if (!Array.isArray(value)) return [exact];
+  // The entries of an array are its elements; the array itself is an entry only within another array.
+  const [first] = value;
+  return [exact, prefixRange(encodeIndexPart(value.length === 0 ? undefined : first).bytes, true)];
+}
+
+/** The literal beginning of an anchored pattern without options. */
+function literalPrefix(operand: unknown, options: unknown): { prefix: string; whole: boolean } | undefined {
+  const pattern =
+    operand instanceof BSONRegExp ? operand.pattern : operand instanceof RegExp ? operand.source : operand;
+  const flags =
+    typeof options === 'string'
+      ? options
+      : operand instanceof BSONRegExp
+        ? operand.options
+        : operand instanceof RegExp
+          ? operand.flags
+          : '';
+  if (typeof pattern !== 'string' || /[imx]/.test(flags) || !pattern.startsWith('^') || pattern.includes('|'))
+    return undefined;
+  const match = /^\^((?:[^\\.*+?()[\]{}|^$]|\\[^\w\s])*)/u.exec(pattern);
+  let prefix = match?.[1] ?? '';
+  const rest = pattern.slice(1 + prefix.length);
+  if (/^[*?{]/.test(rest)) prefix = prefix.replace(/(?:\\.|.)$/su, '');
+  prefix = prefix.replaceAll(/\\(.)/gu, '$1');
+  return prefix === '' ? undefined : { prefix, whole: false };
+}
+
+/** The entries a condition can be found under; undefined when an index does not help. */
+function boundOf(leaf: Leaf): Bound | undefined {
+  const { operator, operand } = leaf;
+  switch (operator) {
+    case '$eq': {
+      const nullish = operand === null || operand === undefined;
+      return { intervals: points(operand), present: !nullish, exact: !nullish && !Array.isArray(operand) };
+    }
+    case '$in': {
+      if (!Array.isArray(operand) || operand.length > maxRanges) return undefined;
+      const intervals: Interval[] = [];
+      for (const item of operand) {
+        if (bsonType(item) === 'BSONRegExp' || item instanceof RegExp) {
+          const found = regexIntervals(item, undefined);
+          if (!found) return undefined;
+          intervals.push(...found);
+        } else intervals.push(...points(item));
+      }
+      const plain = operand.every(
+        (item) => item !== null && item !== undefined && !Array.isArray(item) && !(item instanceof BSONRegExp),
+      );
+      return {
+        intervals: merge(intervals),
+        present: !operand.some((item) => item === null || item === undefined),
+        exact: plain,
+      };
+    }
+    case '$gt':
+    case '$gte':
+    case '$lt':
+    case '$lte': {
+      const type = typeClass(operand);
+      if (operand === undefined || Array.isArray(operand) || type === typeByte.minKey || type === typeByte.maxKey)
+        return undefined;
+      if (type === typeByte.null)
+        return operator.endsWith('e')
+          ? { intervals: points(null), present: false, exact: false }
+          : { intervals: [], present: true, exact: true };
+      const key = encodeKey(operand);
+      const edge = orderedPrefix(key);
+      const cut = edge.length < key.length;
+      const bottom = Buffer.from(type === typeByte.number ? [type, 0, 0, 0, 0, 0, 0, 0, 1] : [type]); // above NaN
+      const low = operator === '$gt' && !cut ? after(edge) : operator.startsWith('$gt') ? edge : bottom;
+      const high =
+        operator === '$lt' && !cut ? edge : operator.startsWith('$lt') ? after(edge) : after(Buffer.from([type]));
+      if (toNumber(operand) !== undefined && Number.isNaN(toNumber(operand)))
+        return { intervals: points(operand), present: true, exact: false };
+      return { intervals: [{ low: low ?? top, high: high ?? top, point: false }], present: true, exact: !cut };
+    }
+    case '$regex': {
+      const found = regexIntervals(operand, undefined);
+      return found && { intervals: found, present: true, exact: false };
+    }
+    default:
+      return undefined;
+  }
+}
+
+function regexIntervals(operand: unknown, options: unknown): Interval[] | undefined {
+  const literal = literalPrefix(operand, options);
+  if (!literal) return undefined;
+  const text = orderedPrefix(encodeKey(literal.prefix));
+  // Without the two closing bytes the key of a text is the beginning of all texts that begin with it.
+  const open = text.length === encodeKey(literal.prefix).length ? text.subarray(0, -2) : text;
+  const self = typeof operand === 'string' ? new BSONRegExp(operand) : operand;
+  return merge([prefixRange(open), ...points(self)]);
+}
+
+/** Sorted and without overlaps. */
+function merge(intervals: Interval[]): Interval[] {
+  const sorted = [...intervals].sort((a, b) => Buffer.compare(a.low, b.low));
+  const result: Interval[] = [];
+  for (const interval of sorted) {
+    const last = result.at(-1);
+    if (!last || Buffer.compare(interval.low, last.high) >= 0) result.push({ ...interval });
+    else if (Buffer.compare(interval.high, last.high) > 0) {
+      last.high = interval.high;
+      last.point = false;
+    } else if (!Buffer.from(interval.high).equals(last.high) || !interval.low.equals(last.low)) last.point = false;
+  }
+  return result;
+}
+
+function intersect(a: Interval[], b: Interval[]): Interval[] {
+  const result: Interval[] = [];
+  let [i, j] = [0, 0];
+  while (i < a.length && j < b.length) {
+    const [x, y] = [a[i], b[j]];
+    if (!x || !y) break;
+    const low = Buffer.compare(x.low, y.low) > 0 ? x.low : y.low;
+    const high = Buffer.compare(x.high, y.high) < 0 ? x.high : y.high;
+    if (Buffer.compare(low, high) < 0)
+      result.push({ low, high, point: (x.point && low === x.low) || (y.point && low === y.low) });
+    if (Buffer.compare(x.high, y.high) < 0) i++;
+    else j++;
+  }
+  return result;
+}
+
+/** Conditions that must all hold, by path; the groups of one `$elemMatch` belong to one element. */
+interface Conjunction {
+  leaves: Leaf[];
+  /** Conditions of one `$elemMatch`, with full paths. */
+  elements: { path: string; leaves: Leaf[] }[];
+  unions: Condition[][];
+  complete: boolean;
+}
+
+function conjunction(
+  condition: Condition,
+  found: Conjunction = { leaves: [], elements: [], unions: [], complete: true },
+): Conjunction {
+  if (condition.kind === 'and') for (const child of condition.children) conjunction(child, found);
+  else if (condition.kind === 'or') {
+    found.unions.push(condition.children);
+    found.complete = false;
+  } else if (condition.kind === 'leaf') {
+    found.leaves.push(condition);
+    if (condition.operator === '$elemMatch') {
+      found.complete = false;
+      found.elements.push({ path: condition.path, leaves: elementLeaves(condition) });
+    }
+  } else found.complete = false;
+  return found;
+}
+
+function elementLeaves(leaf: Leaf): Leaf[] {
+  if (leaf.inner) {
+    return conjunction(leaf.inner).leaves.map((inner) => ({ ...inner, path: `${leaf.path}.${inner.path}` }));
+  }
+  return isDoc(leaf.operand)
+    ? Object.entries(leaf.operand).map(([operator, operand]) => ({
+        kind: 'leaf' as const,
+        path: leaf.path,
+        operator,
+        operand,
+        test: leaf.test,
+      }))
+    : [];
+}
+
+/** What is known of one key field. On a multikey field conditions cannot be combined: each may hold for another element. */
+function boundsOfField(all: Conjunction, path: string, multikey: boolean): Bound | undefined {
+  const candidates: Bound[] = [];
+  for (const leaf of all.leaves) {
+    const bound = leaf.path === path ? boundOf(leaf) : undefined;
+    if (bound) candidates.push(bound);
+  }
+  for (const element of all.elements) {
+    const bounds = element.leaves
+      .filter((leaf) => leaf.path === path)
+      .map(boundOf)
+      .filter((bound) => bound !== undefined);
+    const combined = combine(bounds);
+    if (combined) candidates.push({ ...combined, exact: false });
+  }
+  if (!multikey) return combine(candidates);
+  const [best] = candidates.sort((a, b) => width(a) - width(b));
+  return best && { ...best, exact: false };
+}
+
+const width = (bound: Bound) =>
+  bound.intervals.every((i) => i.point) ? bound.intervals.length : 1e6 + bound.intervals.length;
+
+function combine(bounds: Bound[]): Bound | undefined {
+  return bounds.reduce<Bound | undefined>(
+    (a, b) =>
+      a
+        ? {
+            intervals: intersect(merge(a.intervals), merge(b.intervals)),
+            present: a.present || b.present,
+            exact: a.exact && b.exact,
+          }
+        : b,
+    undefined,
+  );
+}
+
+export type SortSpec = { path: string; descending: boolean }[];
+
+/** @throws {CommandError} 2 for an order that is neither 1 nor -1 */
+export function parseSort(sort: unknown): SortSpec {
+  if (sort === undefined || sort === null) return [];
+  if (!isDoc(sort)) throw new CommandError(14, 'Expected field sort to be of type object');
+  return Object.entries(sort).map(([path, order]) => {
+    const number = toNumber(order);
+    if (isDoc(order) && '$meta' in order)
+      throw new CommandError(2, '$meta sort is not supported by the embedded store');
+    if (number !== 1 && number !== -1)
+      throw new CommandError(15975, '$sort key ordering must be 1 (for ascending) or -1 (for descending)');
+    return { path, descending: number < 0 };
+  });
+}
+
+/** Whether every document the filter finds is sure to be in a sparse or partial index. */
+function usable(index: Index, all: Conjunction, firstBound: Bound | undefined): boolean {
+  if (index.spec.hidden) return false;
+  if (index.sparse) {
+    const present =
+      firstBound?.present ||
+      all.leaves.some(
+        (leaf) => leaf.path === index.fields[0]?.path && leaf.operator === '$exists' && leaf.operand === true,
+      );
+    if (!present) return false;
+  }
+  return !index.partial || implies(all, index.partial.root);
+}
+
+function implies(all: Conjunction, wanted: Condition): boolean {
+  if (wanted.kind === 'and') return wanted.children.every((child) => implies(all, child));
+  if (wanted.kind === 'or') return wanted.children.some((child) => implies(all, child));
+  if (wanted.kind !== 'leaf') return false;
+  return all.leaves.some((leaf) => {
+    if (leaf.path !== wanted.path) return false;
+    if (leaf.operator === wanted.operator && equal(leaf.operand, wanted.operand)) return true;
+    if (wanted.operator === '$exists') return boundOf(leaf)?.present ?? false;
+    if (leaf.operator === '$in' && Array.isArray(leaf.operand))
+      return leaf.operand.every((value) => valueImplies(value, wanted));
+    if (leaf.operator === '$eq') return valueImplies(leaf.operand, wanted);
+    const [have, need] = [boundOf(leaf), boundOf(wanted)];
+    if (!have || !need?.exact) return false;
+    return have.intervals.every((a) =>
+      need.intervals.some((b) => Buffer.compare(b.low, a.low) <= 0 && Buffer.compare(a.high, b.high) <= 0),
+    );
+  });
+}
+
+function valueImplies(value: unknown, wanted: Leaf): boolean {
+  if (value === null || value === undefined || Array.isArray(value) || value instanceof BSONRegExp) return false;
+  const { operator, operand } = wanted;
+  return compileFilter({ v: { [operator]: operand } }).test({ v: value });
+}
+
+function indexPlan(index: Index, all: Conjunction, sort: SortSpec): IndexScan | undefined {
+  const bounds = index.fields.map(({ path }, i) => boundsOfField(all, path, index.multikey[i] ?? false));
+  if (!usable(index, all, bounds[0])) return undefined;
+  const hashed = Object.values(index.spec.key).includes('hashed');
+  let ranges: Range[] = [{ low: Buffer.alloc(0), high: top }];
+  let bounded = 0;
+  let fixed = 0; // leading fields with one value
+  let exact = all.complete && !index.cut && !index.multikey.includes(true);
+  const used = new Set<string>();
+  const roots = new Set<string>();
+  for (const [i, bound] of bounds.entries()) {
+    const { path = '', descending = false } = index.fields[i] ?? {};
+    const root = path.split('.', 1)[0] ?? '';
+    // Two fields below one array: their conditions may hold for different elements.
+    if (!bound || (index.multikey[i] && roots.has(root) && !oneElement(all, index, i))) break;
+    roots.add(root);
+    const intervals = merge(bound.intervals).map((interval) => (descending ? descend(interval) : interval));
+    if (descending) intervals.reverse();
+    if (ranges.length * Math.max(intervals.length, 1) > maxRanges) break;
+    if (i > 0 && ranges.length * intervals.length > 1000) break;
+    const next: Range[] = [];
+    for (const range of ranges)
+      for (const interval of intervals) next.push(extend(i === 0 ? Buffer.alloc(0) : range.low, interval));
+    ranges = next;
+    bounded++;
+    exact &&= bound.exact;
+    used.add(path);
+    if (!intervals.every((interval) => interval.point)) break;
+    if (intervals.length <= 1 && fixed === i) fixed++;
+  }
+  exact &&= all.leaves.every((leaf) => used.has(leaf.path) && boundOf(leaf) !== undefined);
+  const order = hashed ? undefined : sortOrder(index, fixed, sort);
+  return { kind: 'index', index, ranges, reverse: order === 'backward', sorted: order !== undefined, bounded, exact };
+}
+
+/** Whether the conditions on this field and those before it come from one `$elemMatch` around their common array. */
+function oneElement(all: Conjunction, index: Index, field: number): boolean {
+  const paths = index.fields.slice(0, field + 1).map(({ path }) => path);
+  return all.elements.some(
+    (element) =>
+      paths.every((path) => element.leaves.some((leaf) => leaf.path === path)) &&
+      !all.leaves.some((leaf) => paths.includes(leaf.path)),
+  );
+}
+
+function extend(prefix: Buffer, interval: Interval): Range {
+  if (prefix.length === 0) return { low: interval.low, high: interval.high };
+  const high = interval.high === top ? (after(prefix) ?? top) : Buffer.concat([prefix, interval.high]);
+  return { low: Buffer.concat([prefix, interval.low]), high };
+}
+
+/** The same values in a descending field, whose bytes are inverted. */
+function descend({ low, high, point }: Interval): Interval {
+  const from = high === top ? Buffer.alloc(0) : after(invert(Buffer.from(high)));
+  if (point) return prefixRange(invert(Buffer.from(low)), true);
+  return { low: from ?? top, high: low.length === 0 ? top : (after(invert(Buffer.from(low))) ?? top), point };
+}
+
+function sortOrder(index: Index, fixed: number, sort: SortSpec): 'forward' | 'backward' | undefined {
+  if (sort.length === 0) return 'forward';
+  if (index.cut) return undefined;
+  const constant = new Set(
+    index.fields
+      .slice(0, fixed)
+      .filter((_, i) => !index.multikey[i])
+      .map(({ path }) => path),
+  );
+  let at = 0;
+  let backward: boolean | undefined;
+  for (const { path, descending } of sort) {
+    if (constant.has(path)) continue;
+    while (at < fixed) at++;
+    const field = index.fields[at];
+    if (!field || field.path !== path || index.multikey[at]) return undefined;
+    const flipped = field.descending !== descending;
+    if (backward !== undefined && backward !== flipped) return undefined;
+    backward = flipped;
+    at++;
+  }
+  return backward ? 'backward' : 'forward';
+}
+
+export interface PlanRequest {
+  filter: Filter;
+  sort: SortSpec;
+  limited: boolean;
+  hint?: unknown;
+  /** Entries within the ranges, counted up to a small limit; helps to choose between indexes. */
+  estimate(plan: IndexScan, limit: number): number;
+}
+
+/** Chooses how the documents of a filter are found. */
+export function choosePlan(collection: Collection, request: PlanRequest): Plan {
+  const { filter, sort } = request;
+  const natural = sort[0]?.path === '$natural' ? sort[0] : undefined;
+  if (natural) return { kind: 'scan', reverse: natural.descending };
+  const all = conjunction(filter.root);
+  if (request.hint !== undefined && request.hint !== null) return hinted(collection, request, all);
+
+  const candidates: IndexScan[] = [];
+  for (const index of collection.indexes.values()) {
+    const plan = indexPlan(index, all, sort);
+    if (plan && (plan.bounded > 0 || (sort.length > 0 && plan.sorted))) candidates.push(plan);
+  }
+  const bounded = candidates.filter((plan) => plan.bounded > 0);
+  if (bounded.length === 0) {
+    const union = unionPlan(collection, all);
+    if (union) return union;
+    return candidates[0] ?? { kind: 'scan', reverse: false };
+  }
+  if (bounded.length === 1 && candidates.length === 1 && bounded[0]) return bounded[0];
+  return cheapest(candidates, request);
+}
+
+/** Costs are rough: an entry read costs 1, an entry to be sorted one more; a sorted plan with a limit may stop early. */
+function cheapest(candidates: IndexScan[], request: PlanRequest): Plan {
+  const limit = 2000;
+  let best: { plan: IndexScan; cost: number } | undefined;
+  for (const plan of candidates) {
+    const unique =
+      plan.index.unique && plan.bounded === plan.index.fields.length && plan.ranges.length === 1 && plan.exact;
+    const entries = unique ? 1 : plan.bounded === 0 ? limit * 4 : request.estimate(plan, limit);
+    let cost = entries >= limit ? limit * (4 - Math.min(plan.bounded, 3)) : entries;
+    if (request.sort.length > 0) {
+      if (!plan.sorted) cost = cost * 2 + 10;
+      else if (request.limited && entries >= limit) cost /= 2;
+    }
+    cost += plan.index.fields.length * 0.1 - plan.bounded * 0.5;
+    if (!best || cost < best.cost) best = { plan, cost };
+  }
+  return best?.plan ?? { kind: 'scan', reverse: false };
+}
+
+function unionPlan(collection: Collection, all: Conjunction): UnionScan | undefined {
+  for (const children of all.unions) {
+    const plans: IndexScan[] = [];
+    for (const child of children) {
+      const branch = conjunction(child);
+      const both: Conjunction = {
+        leaves: [...branch.leaves, ...all.leaves],
+        elements: [...branch.elements, ...all.elements],
+        unions: [],
+        complete: false,
+      };
+      let best: IndexScan | undefined;
+      for (const index of collection.indexes.values()) {
+        const plan = indexPlan(index, both, []);
+        if (plan && plan.bounded > (best?.bounded ?? 0)) best = plan;
+      }
+      const nested = best ? undefined : unionPlan(collection, branch);
+      if (best) plans.push(best);
+      else if (nested) plans.push(...nested.plans);
+      else break;
+      if (child === children.at(-1)) return { kind: 'union', plans };
+    }
+  }
+  return undefined;
+}
+
+function hinted(collection: Collection, request: PlanRequest, all: Conjunction): Plan {
+  const { hint } = request;
+  if (isDoc(hint) && '$natural' in hint) return { kind: 'scan', reverse: (toNumber(hint.$natural) ?? 1) < 0 };
+  const index = [...collection.indexes.values()].find(({ spec }) =>
+    typeof hint === 'string' ? spec.name === hint : isDoc(hint) && sameKey(spec.key, hint),
+  );
+  if (!index)
+    throw new CommandError(2, 'error processing query: hint provided does not correspond to an existing index');
+  const plan = indexPlan(index, all, request.sort);
+  if (plan) return plan;
+  // The index leaves documents out that the filter may want: as in MongoDB the hint wins, for sparse ones.
+  return {
+    kind: 'index',
+    index,
+    ranges: [{ low: everything.low, high: top }],
+    reverse: false,
+    sorted: false,
+    bounded: 0,
+    exact: false,
+  };
+}
+
+/** The plan in the words of `explain`. */
+export function describePlan(plan: Plan, filter?: Doc): Doc {
+  const show = (scan: IndexScan): Doc => ({
+    stage: 'FETCH',
+    ...(filter && Object.keys(filter).length > 0 && { filter }),
+    inputStage: {
+      stage: 'IXSCAN',
+      keyPattern: scan.index.spec.key,
+      indexName: scan.index.spec.name,
+      isMultiKey: scan.index.multikey.includes(true),
+      isUnique: scan.index.unique,
+      isSparse: scan.index.sparse,
+      isPartial: scan.index.partial !== undefined,
+      direction: scan.reverse ? 'backward' : 'forward',
+      ranges: scan.ranges.length,
+      boundedFields: scan.bounded,
+    },
+  });
+  if (plan.kind === 'index') return show(plan);
+  if (plan.kind === 'union') {
+    return {
+      stage: 'FETCH',
+      ...(filter && { filter }),
+      inputStage: { stage: 'OR', inputStages: plan.plans.map((scan) => show(scan).inputStage) },
+    };
+  }
+  return {
+    stage: 'COLLSCAN',
+    ...(filter && Object.keys(filter).length > 0 && { filter }),
+    direction: plan.reverse ? 'backward' : 'forward',
+  };
+}
