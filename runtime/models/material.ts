@@ -33,23 +33,25 @@ export const formatMaterial = (materials: readonly Material[]): string =>
 const plain = (value: string) =>
   value.replaceAll('&quot;', '"').replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
 
-/** Takes the blocks out of a text; a last block without end tag reaches to the end of the text. */
+// A block holds no other opening tag, so that instructions that merely mention `<material>` open none.
+const BLOCK = /<material\b([^>]*)>((?:(?!<material\b)[\s\S])*?)<\/material>/gi;
+const UNCLOSED = /^[ \t]*<material\b([^>]*)>[ \t]*\n([\s\S]*)$/im;
+
+/** Takes the blocks out of a text; a last block that begins on a line of its own and is not closed reaches to the end. */
 export const extractMaterial = (text: string): { materials: Material[]; rest: string } => {
   const materials: Material[] = [];
-  const rest = text.replace(
-    /<material\b([^>]*)>([\s\S]*?)(?:<\/material>|$)/gi,
-    (_, attributes: string, body: string) => {
-      const of = (name: string) => new RegExp(`\\b${name}\\s*=\\s*"([^"]*)"`, 'i').exec(attributes)?.[1];
-      const ref = of('ref');
-      const title = of('title');
-      materials.push({
-        ...(ref !== undefined && { ref: plain(ref) }),
-        ...(title !== undefined && { title: plain(title) }),
-        ...(of('background') === 'true' && { background: true }),
-        text: body.trim(),
-      });
-      return '\n';
-    },
-  );
-  return { materials, rest: rest.trim() };
+  const take = (_: string, attributes: string, body: string) => {
+    const of = (name: string) => new RegExp(`\\b${name}\\s*=\\s*"([^"]*)"`, 'i').exec(attributes)?.[1];
+    const ref = of('ref');
+    const title = of('title');
+    materials.push({
+      ...(ref !== undefined && { ref: plain(ref) }),
+      ...(title !== undefined && { title: plain(title) }),
+      ...(of('background') === 'true' && { background: true }),
+      text: body.trim(),
+    });
+    return '\n';
+  };
+  const rest = text.replace(BLOCK, take).replace(UNCLOSED, take).trim();
+  return { materials, rest };
 };

@@ -1,6 +1,15 @@
 import { countTokens } from '../tokens.ts';
-import { type Scored, type Written, withMark, writeFacts, writeRows } from './sentences.ts';
-import { topicOf } from './topics.ts';
+import {
+  joinBySubject,
+  type Scored,
+  type Written,
+  withMark,
+  withoutRepeatedFrame,
+  writeFacts,
+  writeRows,
+} from './sentences.ts';
+import { splitUnit } from './series.ts';
+import { type Topic, topicOf } from './topics.ts';
 import { type Fact, type Row, type Sentence, type Unit, unitText } from './units.ts';
 import { coverage, isChinese, relevance } from './words.ts';
 
@@ -19,7 +28,7 @@ const ENOUGH = 0.34;
 interface Paragraph {
   sentences: Written[];
   /** Opens the paragraph when there are several topics. */
-  lead: { zh: string; en: string } | undefined;
+  lead: Topic | undefined;
 }
 
 const score = (task: string, units: readonly Unit[]): Scored<Unit>[] => {
@@ -81,8 +90,8 @@ const top = ({ sentences }: Paragraph) => Math.max(...sentences.map((sentence) =
 
 /** Paragraphs in the order in which their topics first appear. */
 const arrange = (scored: readonly Scored<Unit>[]): Paragraph[] => {
-  const facts = new Map<string, { lead: { zh: string; en: string }; entries: Scored<Fact>[] }>();
-  const rows = new Map<string, { lead: { zh: string; en: string }; entries: Scored<Row>[] }>();
+  const facts = new Map<string, { lead: Topic; entries: Scored<Fact>[] }>();
+  const rows = new Map<string, { lead: Topic; entries: Scored<Row>[] }>();
   const running = new Map<string, { heading: string; entries: Scored<Sentence>[] }>();
   for (const { unit, score: value } of scored) {
     if (unit.kind === 'fact') {
@@ -92,7 +101,7 @@ const arrange = (scored: readonly Scored<Unit>[]): Paragraph[] => {
       facts.set(topic.id, group);
     } else if (unit.kind === 'row') {
       const name = unit.heading || unit.cells[0]?.[0] || '';
-      const group = rows.get(name) ?? { lead: { zh: name, en: name }, entries: [] };
+      const group = rows.get(name) ?? { lead: { id: `rows:${name}`, zh: name, en: name }, entries: [] };
       group.entries.push({ unit, score: value });
       rows.set(name, group);
     } else {
@@ -108,8 +117,30 @@ const arrange = (scored: readonly Scored<Unit>[]): Paragraph[] => {
       .map(([, group]) => group)
       .map(({ lead, entries }) => ({ sentences: writeFacts(entries), lead })),
     ...[...rows.values()].map(({ lead, entries }) => ({ sentences: writeRows(entries), lead })),
-    ...[...running.values()].map(({ entries }) => ({ sentences: entries.map(quote), lead: undefined })),
+    ...[...running.values()].flatMap(({ entries }) =>
+      breakUp(joinBySubject(entries.map(quote))).map((part) => ({
+        sentences: withoutRepeatedFrame(part),
+        lead: undefined,
+      })),
+    ),
   ];
+};
+
+/** Characters after which running text begins a new paragraph. */
+const LONG_PARAGRAPH = 400;
+
+const breakUp = (sentences: readonly Written[]): Written[][] => {
+  const parts: Written[][] = [];
+  let length = LONG_PARAGRAPH;
+  for (const sentence of sentences) {
+    if (length + sentence.text.length > LONG_PARAGRAPH) {
+      parts.push([]);
+      length = 0;
+    }
+    parts.at(-1)?.push(sentence);
+    length += sentence.text.length;
+  }
+  return parts;
 };
 
 const quote = ({ unit: { text, ref }, score: value }: Scored<Sentence>): Written => {
@@ -145,9 +176,17 @@ const render = (paragraphs: readonly Paragraph[]): string[] => {
       return lead === undefined && next?.ref === sentence.ref ? sentence.text : withMark(sentence);
     });
     const text = marked.join(chinese ? '' : ' ');
-    const title = lead?.[chinese ? 'zh' : 'en'] ?? '';
-    if (!several || title === '' || (at === 0 && title === '基本情况')) return text;
-    if (chinese) return `${title}${/方面$|情况$/.test(title) ? '' : '方面'}，${text}`;
+    const title = splitUnit(lead?.[chinese ? 'zh' : 'en'] ?? '').name;
+    // A heading that the sentence repeats, or that is a sentence itself, opens nothing.
+    const idle = title === '' || title.length > 40 || (chinese && (title.length > 14 || /等共?\d+项/.test(title)));
+    const repeated = text.slice(0, title.length + 24).includes(title);
+    // Facts under a heading need it: 经营活动 alone does not say that cash flow is meant.
+    const needed = several || lead?.id.startsWith('heading:') === true;
+    if (!needed || idle || repeated || (at === 0 && title === '基本情况')) return text;
+    if (chinese)
+      return /(?:构成|结构|分布)$/.test(title)
+        ? `${title}中，${text}`
+        : `${title}${/方面$|情况$/.test(title) ? '' : '方面'}，${text}`;
     return `${title.charAt(0).toUpperCase()}${title.slice(1)}: ${text}`;
   });
 };

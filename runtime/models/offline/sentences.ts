@@ -104,7 +104,6 @@ const factWords = ({ key, value }: Fact, zh: boolean): string => {
   const text = figure(value);
   if (!zh) return `${key}: ${text}`;
   if (NOT_GIVEN.test(text)) return `${key}${text}`;
-  if (FOUNDED.test(key)) return `成立于${text}`;
   if (YES_NO.test(text)) return `${key}一项为“${text}”`;
   return `${key}为${text}`;
 };
@@ -121,7 +120,7 @@ const factSentence = (facts: readonly Fact[]): string => {
   if (zh) {
     const founded = others.find(({ key }) => FOUNDED.test(key));
     const ordered = founded ? [founded, ...others.filter((fact) => fact !== founded)] : others;
-    const parts = ordered.map((fact) => factWords(fact, true));
+    const parts = ordered.map((fact) => (fact === founded ? `成立于${figure(fact.value)}` : factWords(fact, true)));
     return `${figure(subject.value)}${founded ? '' : '的'}${parts.join('，')}。`;
   }
   return `${figure(subject.value)}: ${others.map((fact) => factWords(fact, false)).join('; ')}.`;
@@ -133,8 +132,17 @@ const longSentence = ({ key, value }: Fact): string => {
   return `${key}${zh ? '：' : ': '}${/[。！？.!?]$/.test(text) ? text : `${text}${zh ? '。' : '.'}`}`;
 };
 
+/** The name of the company and when it was founded stand together, so that one sentence can begin with them. */
+const foundedFirst = (facts: readonly Scored<Fact>[]): readonly Scored<Fact>[] => {
+  const name = facts.find(({ unit }) => SUBJECT.test(unit.key) && unit.value !== '');
+  const founded = facts.find(({ unit }) => FOUNDED.test(unit.key) && unit.value !== '' && unit.ref === name?.unit.ref);
+  if (!name || !founded) return facts;
+  return facts.flatMap((entry) => (entry === name ? [name, founded] : entry === founded ? [] : [entry]));
+};
+
 /** Sentences over the facts of one topic in their order; neighbours that belong together share a sentence. */
-export const writeFacts = (facts: readonly Scored<Fact>[]): Written[] => {
+export const writeFacts = (entries: readonly Scored<Fact>[]): Written[] => {
+  const facts = foundedFirst(entries);
   const written: Written[] = [];
   let lastPeriods = '';
   let at = 0;
@@ -189,12 +197,18 @@ export const writeFacts = (facts: readonly Scored<Fact>[]): Written[] => {
 /** Sentences over records: three to a sentence, the first twelve. */
 export const writeRows = (rows: readonly Scored<Row>[]): Written[] => {
   const written: Written[] = [];
-  for (let at = 0; at < Math.min(rows.length, MAX_ROWS); at += 3) {
-    const group = rows.slice(at, Math.min(at + 3, MAX_ROWS));
+  // Rows with texts in them are read one by one, rows of figures three at a time.
+  const wordy = rows.some(({ unit }) =>
+    unit.cells.slice(1).some(([, value]) => value.length > 16 || /[，；。,;]\s/.test(value)),
+  );
+  const step = wordy ? 1 : 3;
+  for (let at = 0; at < Math.min(rows.length, MAX_ROWS); at += step) {
+    const group = rows.slice(at, Math.min(at + step, MAX_ROWS));
     const zh = isChinese(group.map(({ unit }) => unit.cells.flat().join('') + unit.subject).join(''));
     const parts = group.map(({ unit: { subject, cells } }) => {
       const rest = cells.slice(1).filter(([, value]) => value !== '');
       if (rest.length === 0) return subject;
+      if (wordy && zh) return `${subject}：${rest.map(([name, value]) => `${name}为${figure(value)}`).join('；')}`;
       return zh
         ? `${subject}的${rest.map(([name, value]) => `${name}为${figure(value)}`).join('、')}`
         : `${subject}: ${rest.map(([name, value]) => `${name} ${figure(value)}`).join(', ')}`;
@@ -221,3 +235,60 @@ export const withMark = ({ text, ref }: Written): string =>
         /([。！？.!?]*)$/,
         (_, end: string) => `${/[A-Za-z0-9)]$/.test(text.slice(0, -1)) && !isChinese(text) ? ' ' : ''}[${ref}]${end}`,
       );
+
+/** Where what follows a shared subject may begin. */
+const PREDICATE = /^(?:由|从|在|最高|最低|较|占|年均|同比|环比|累计|连续|增|降|上升|下降|(?:19|20)\d{2})/;
+
+/** Lists longer than this give only the first statements about each subject. */
+const LONG_LIST = 8;
+const MAX_JOINED = 3;
+
+/**
+ * Joins neighbouring sentences that begin with the same subject: 茅台酒由…增至…。茅台酒最高为…。 becomes one sentence with the
+ * subject written once. Of long lists each subject keeps its first three statements.
+ */
+export const joinBySubject = (sentences: readonly Written[]): Written[] => {
+  const joined: Written[] = [];
+  let subject = '';
+  let count = 0;
+  let before = '';
+  for (const sentence of sentences) {
+    const last = joined.at(-1);
+    const shared = last && last.ref === sentence.ref ? sharedSubject(before, sentence.text) : '';
+    before = sentence.text;
+    if (last && shared !== '' && (count === 1 || shared === subject)) {
+      subject = shared;
+      count += 1;
+      if (count > MAX_JOINED && sentences.length > LONG_LIST) continue;
+      last.text = `${last.text.replace(/。$/, '')}；${sentence.text.slice(shared.length)}`;
+      last.score = Math.max(last.score, sentence.score);
+    } else {
+      joined.push({ ...sentence });
+      subject = '';
+      count = 1;
+    }
+  }
+  return joined;
+};
+
+/** 资产中，存货…。资产中，现金…。: the frame is written for the first of neighbouring sentences only. */
+export const withoutRepeatedFrame = (sentences: readonly Written[]): Written[] => {
+  let frame = '';
+  return sentences.map((sentence) => {
+    const own = /^[^，。；\d]{2,24}中，/.exec(sentence.text)?.[0] ?? '';
+    const repeated = own !== '' && own === frame;
+    frame = own;
+    return repeated ? { ...sentence, text: sentence.text.slice(own.length) } : sentence;
+  });
+};
+
+const sharedSubject = (a: string, b: string): string => {
+  if (!/^\p{Script=Han}/u.test(a) || !a.endsWith('。') || !b.endsWith('。')) return '';
+  let length = 0;
+  while (length < Math.min(a.length, b.length) && a[length] === b[length]) length += 1;
+  for (; length >= 3; length -= 1) {
+    if (PREDICATE.test(a.slice(length)) && PREDICATE.test(b.slice(length)) && !/[\d由从在为]$/.test(a.slice(0, length)))
+      return a.slice(0, length);
+  }
+  return '';
+};

@@ -77,3 +77,16 @@ const year = (period: string): number | undefined =>
 export const consecutiveYears = (periods: readonly string[]): boolean =>
   periods.length > 2 &&
   periods.every((period, at) => year(period) !== undefined && year(period) === (year(periods[0] ?? '') ?? 0) + at);
+
+const NAMED_UNIT =
+  /[（(]\s*(?:单位\s*[:：]?\s*)?((?:百万|千万|万亿|[千百万亿])?(?:元|美元|港元|欧元|日元|股|吨|千克|公斤|升|千升|人|户|家|个|件|台|套|辆|次|笔|天|年|倍|平方米|亩)|%|％)\s*[）)]\s*$/;
+
+/** Splits `总股本（股）` into the name and the unit of its figures. */
+export const splitUnit = (name: string): { name: string; unit: string } => {
+  const unit = NAMED_UNIT.exec(name)?.[1];
+  return unit === undefined ? { name, unit: '' } : { name: name.replace(NAMED_UNIT, '').trim(), unit };
+};
+
+/** The figure with the unit that its name or heading states; what has a unit or is no plain figure stays. */
+export const withUnit = (text: string, unit: string): string =>
+  unit !== '' && /^[-+−]?\d[\d,]*(?:\.\d+)?$/.test(text) ? `${text}${unit}` : text;

@@ -7,7 +7,7 @@ export interface Topic {
 
 /** Tried from top to bottom, so the narrower topic stands first: 应收账款周转率 is turnover and not assets. */
 const TOPICS: readonly (Topic & { pattern: RegExp })[] = [
-  { id: 'basic', zh: '基本情况', en: 'basic data', pattern: /(?:代码|名称)$|credit code/i },
+  { id: 'basic', zh: '基本情况', en: 'basic data', pattern: /(?:代码|名称)$|股本|credit code/i },
   { id: 'turnover', zh: '营运效率', en: 'efficiency', pattern: /周转|turnover|days of/i },
   {
     id: 'cash',

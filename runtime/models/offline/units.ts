@@ -1,5 +1,5 @@
 import type { Material } from '../material.ts';
-import { inOrder, isPeriod, type Point, parseSeries, toPoint } from './series.ts';
+import { inOrder, isPeriod, type Point, parseSeries, splitUnit, toPoint, withUnit } from './series.ts';
 
 interface Placed {
   ref?: string;
@@ -56,13 +56,18 @@ export const readUnits = (materials: readonly Material[]): Unit[] => {
       continue;
     }
     let heading = '';
+    let inList = false;
     const lines = body.split(/\r?\n/);
     for (let at = 0; at < lines.length; at += 1) {
       const line = lines[at]?.trim() ?? '';
-      if (line === '') continue;
+      if (line === '') {
+        inList = false;
+        continue;
+      }
       const title = /^#{1,6}\s+(.+)$/.exec(line)?.[1] ?? /^【(.{1,40})】$/.exec(line)?.[1];
       if (title !== undefined) {
         heading = title.replace(/[#*\s]+$/, '');
+        inList = false;
         continue;
       }
       if (line.startsWith('|')) {
@@ -82,8 +87,12 @@ export const readUnits = (materials: readonly Material[]): Unit[] => {
         else units.push(toFact(fact[1], value, place(heading)));
         continue;
       }
-      paragraph += 1;
-      for (const sentence of splitSentences(line.replace(BULLET, ''))) {
+      const sentences = splitSentences(line.replace(BULLET, ''));
+      // A list of single sentences is one paragraph, as long as nothing stands between them.
+      const listed = sentences.length === 1 && line.length <= 100;
+      if (!(listed && inList)) paragraph += 1;
+      inList = listed;
+      for (const sentence of sentences) {
         units.push({ kind: 'sentence', text: sentence, paragraph, ...place(heading) });
       }
     }
@@ -91,12 +100,19 @@ export const readUnits = (materials: readonly Material[]): Unit[] => {
   return units.slice(0, MAX_UNITS);
 };
 
+const NOTHING = /^(?:-+|—+|null|undefined|none|n\/a)$/i;
+
+const inUnit = (point: Point, unit: string): Point => {
+  const text = withUnit(point.text, unit);
+  return text === point.text ? point : { ...point, text, unit };
+};
+
 const indent = (line: string) => line.length - line.trimStart().length;
 
 const toFact = (key: string, value: string, placed: Placed): Fact => {
-  const name = key.replace(/\*\*|`/g, '').trim();
-  const text = /^(?:-|—|null|undefined|none|n\/a)$/i.test(value) ? '' : value.replace(/\*\*/g, '').trim();
-  const series = text === '' ? undefined : parseSeries(text);
+  const { name, unit } = splitUnit(key.replace(/\*\*|`/g, '').trim());
+  const text = NOTHING.test(value) ? '' : withUnit(value.replace(/\*\*/g, '').trim(), unit);
+  const series = text === '' ? undefined : parseSeries(text)?.map((point) => inUnit(point, unit));
   return { kind: 'fact', key: name, value: text, ...(series && { series }), ...placed };
 };
 
@@ -166,8 +182,13 @@ const fromTable = (lines: string[], placed: Placed): Unit[] => {
 };
 
 const tableUnits = (head: string[], body: string[][], placed: Placed): Unit[] => {
-  const series = (key: string, pairs: [string, string][]): Fact => {
-    const points = pairs.map(([period, text]) => toPoint(period, text));
+  const inherited = splitUnit(placed.heading).unit;
+  const series = (label: string, pairs: [string, string][]): Fact => {
+    const { name: key, unit: own } = splitUnit(label);
+    const points = pairs.map(([period, text]) => {
+      const point = toPoint(period, text);
+      return point && inUnit(point, own || inherited);
+    });
     const value = pairs.map((pair) => pair.join(' ')).join('；');
     const complete = points.every((point) => point !== undefined) ? inOrder(points) : undefined;
     return { kind: 'fact', key, value, ...(complete && { series: complete }), ...placed };
@@ -189,13 +210,14 @@ const tableUnits = (head: string[], body: string[][], placed: Placed): Unit[] =>
       ),
     );
   }
-  return body.map(([first = '', ...cells]) => ({
+  return body.map((cells) => ({
     kind: 'row',
-    subject: first === '' ? corner : first,
-    cells: [
-      [corner, first] as [string, string],
-      ...columns.map((name, at): [string, string] => [name, cells[at] ?? '']),
-    ],
+    subject: cells[0] || corner,
+    cells: head.map((label, at): [string, string] => {
+      const { name, unit } = splitUnit(label);
+      const value = cells[at] ?? '';
+      return [name, NOTHING.test(value) ? '' : withUnit(value, at === 0 ? '' : unit || inherited)];
+    }),
     ...placed,
   }));
 };

@@ -81,6 +81,43 @@ test('report: names, long texts and tables are written out; the notice stands on
   assert.match(text, /主要股东方面，甲集团的持股比例为54\.07%；乙公司的持股比例为7\.04%\[D1\]。/);
 });
 
+test('report: units of names and headings join the figures; statements about one subject share a sentence', async () => {
+  const text = `- 总股本（股）: 1,256,197,800
+## 分产品收入（亿元）
+| 项目 | 2021年 | 2022年 | 2023年 |
+|---|---|---|---|
+| 茅台酒 | 934.65 | 1,078.34 | 1,265.89 |
+| 毛利率 | 94.03% | 94.19% | 94.12% |
+## 风险
+| 类别 | 描述 | 等级 |
+|---|---|---|
+| 行业 | 消费受宏观经济、消费税政策及消费观念变化影响 | 中 |
+| 人员 | — | 低 |
+## 变动情况
+分产品收入中，茅台酒由2021年的934.65亿元增至2023年的1,265.89亿元。
+分产品收入中，茅台酒最高为2023年的1,265.89亿元。
+分产品收入中，毛利率由2021年的94.03%升至2023年的94.12%。`;
+  const system = '只使用 <material> 中的资料，句末标注 [D1]。';
+  const { text: report } = await gateway.complete({
+    messages: [
+      { role: 'system', content: system },
+      { role: 'user', content: `撰写“收入”一节。\n${formatMaterial([{ ref: 'D1', text }])}` },
+    ],
+    metadata: { offlineNotice: false },
+  });
+  assert.match(report, /总股本为1,256,197,800股\[D1\]。/);
+  assert.match(
+    report,
+    /分产品收入方面，2021年至2023年，茅台酒分别为934\.65亿元、1,078\.34亿元和1,265\.89亿元，逐年上升；毛利率分别为94\.03%、94\.19%和94\.12%/,
+  );
+  assert.match(report, /行业：描述为消费受.*影响；等级为中\[D1\]。人员：等级为低\[D1\]。/);
+  assert.match(
+    report,
+    /茅台酒由2021年的934\.65亿元增至2023年的1,265\.89亿元；最高为2023年的1,265\.89亿元。毛利率由2021年/,
+  );
+  assert.doesNotMatch(report, /只使用|句末标注/, 'a mention of the tag in the instructions is no material');
+});
+
 test('report: JSON data packages, background material and manual text', async () => {
   const data = {
     企业名称: 'ABC公司',
