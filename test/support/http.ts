@@ -6,6 +6,7 @@ import { createRateLimiter, limitsSchema } from '../../core/http/limits.ts';
 import type { RouteSet } from '../../core/http/route.ts';
 import { createHttpServer, type HttpOptions, type HttpServer } from '../../core/http/server.ts';
 import { createLogger } from '../../core/log.ts';
+import { type Answer, type CallOptions, callApi } from './api-client.ts';
 
 /** Tokens of the test server: `user:<audience>`, `admin:<audience>`, `api`, `blocked`; all in tenant `home`. */
 const identities = async (value: string | undefined): Promise<TokenCheck> => {
@@ -26,12 +27,7 @@ const identities = async (value: string | undefined): Promise<TokenCheck> => {
 export interface TestHttp {
   url: string;
   http: HttpServer;
-  /** Sends a request below `/api/v1`; a plain object as body travels as JSON. */
-  call(
-    method: string,
-    path: string,
-    options?: { token?: string; body?: unknown; headers?: Record<string, string> },
-  ): Promise<{ status: number; headers: Headers; body: never; text: string }>;
+  call(method: string, path: string, options?: CallOptions): Promise<Answer>;
 }
 
 /** The HTTP layer over given routes, without plugins or a store. Numbers of ids are counted in memory. */
@@ -72,33 +68,5 @@ export async function serveRoutes(
   });
   const url = await http.listen('127.0.0.1', 0);
   t.after(() => http.close(1000));
-  return {
-    url,
-    http,
-    async call(method, path, { token, body, headers = {} } = {}) {
-      const isJson =
-        body !== undefined &&
-        !(body instanceof FormData) &&
-        !(body instanceof URLSearchParams) &&
-        typeof body !== 'string' &&
-        !(body instanceof Uint8Array);
-      const response = await fetch(`${url}/api/v1${path}`, {
-        method,
-        headers: {
-          ...(token && { authorization: `Bearer ${token}` }),
-          ...(isJson && { 'content-type': 'application/json' }),
-          ...headers,
-        },
-        ...(body !== undefined && { body: (isJson ? JSON.stringify(body) : body) as string }),
-      });
-      const text = await response.text();
-      const json = response.headers.get('content-type')?.includes('json');
-      return {
-        status: response.status,
-        headers: response.headers,
-        body: (json && text !== '' ? JSON.parse(text) : undefined) as never,
-        text,
-      };
-    },
-  };
+  return { url, http, call: (method, path, options) => callApi(url, method, path, options) };
 }
