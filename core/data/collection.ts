@@ -38,7 +38,7 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
   };
 
   /** The document as it will be stored, checked by the schema. */
-  const prepare = (input: object): Plain => {
+  const prepare = async (input: object): Promise<Plain> => {
     const given = input as Plain;
     if (tenantId !== undefined && given.tenantId !== undefined && given.tenantId !== tenantId) {
       throw new TypeError('The document names another tenant');
@@ -51,8 +51,7 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
       ...(timestamps && { createdAt: now, updatedAt: now }),
     };
     const document = new model(json ? (mapJson(json, values, encodeJson) as Plain) : values);
-    const error = document.validateSync();
-    if (error) throw error;
+    await document.validate();
     return document.toObject({ depopulate: true, flattenMaps: true, minimize: false }) as Plain;
   };
 
@@ -101,7 +100,7 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
 
     insert: (document) =>
       translated(async () => {
-        const prepared = prepare(document);
+        const prepared = await prepare(document);
         await model.collection.insertOne(prepared as mongoose.mongo.OptionalId<Plain>);
         return decode(prepared);
       }),
@@ -109,7 +108,7 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
     insertMany: (documents) =>
       translated(async () => {
         if (documents.length === 0) return 0;
-        const prepared = documents.map((document) => prepare(document));
+        const prepared = await Promise.all(documents.map((document) => prepare(document)));
         const { insertedCount } = await model.collection.insertMany(prepared as mongoose.mongo.OptionalId<Plain>[]);
         return insertedCount;
       }),
