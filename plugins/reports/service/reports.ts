@@ -8,24 +8,12 @@ import type { StepName, TaskDocument } from '../models/task.ts';
 import { unitsOf } from '../outline.ts';
 import type { NewReport, ReportFile, ReportFormat, ReportService } from '../public.ts';
 import { assertAllowed, assertPackagesConfirmed, nextStep } from '../rules.ts';
+import { FORMATS, fileIdOf } from './formats.ts';
 import type { ReportParts } from './parts.ts';
 import { RUN_KIND, type States } from './states.ts';
 import { reportView, taskView } from './views.ts';
 
 type Reports = Pick<ReportService, 'start' | 'createReport' | 'exportReport'>;
-
-export const FORMATS: Record<ReportFormat, { extension: string; contentType: string }> = {
-  PDF: { extension: 'pdf', contentType: 'application/pdf' },
-  DOCX: {
-    extension: 'docx',
-    contentType: 'application/vnd.openxmlformats-officedocument.wordprocessingml.document',
-  },
-  HTML: { extension: 'html', contentType: 'text/html; charset=utf-8' },
-  MARKDOWN: { extension: 'md', contentType: 'text/markdown; charset=utf-8' },
-};
-
-/** Files are named by the run that wrote the report, so that writing one twice gives one. */
-export const fileIdOf = (runId: string, format: ReportFormat): string => `${runId}.${FORMATS[format].extension}`;
 
 const assertOutline = (task: TaskDocument): string => {
   if (task.outlineId && task.confirmation) return task.outlineId;

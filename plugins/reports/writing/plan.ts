@@ -99,7 +99,7 @@ export function planChapters(
     });
     return own.length > 0 ? [chapter(node, own), ...parts] : parts;
   });
-  const extra = packages.filter(({ unitId }) => !unitsOf(root).includes(unitId)).map(({ ref }) => ref);
+  const extra = packages.map(({ ref }) => ref).filter((ref) => !printed.has(ref));
   if (extra.length === 0) return chapters.filter(({ sections }) => sections.length > 0);
   const title = EXTRA_TITLE[language];
   const section: PlannedSection = {

@@ -1,0 +1,400 @@
+import { reports as contract } from '../../../core/contracts/reports.ts';
+import {
+  defineRoute,
+  defineRoutes,
+  EmptyReply,
+  EventStream,
+  FileReply,
+  type Language,
+} from '../../../core/http/route.ts';
+import { freeObject, id, nullable, oneOf, Type, text, time } from '../../../core/schema.ts';
+import { ReportInputError } from '../errors.ts';
+import {
+  type DataPackage,
+  DELIVERED_STATUS,
+  OUTLINE_TYPE,
+  type ProgressMessage,
+  type Report,
+  type ReportFormat,
+  type ReportService,
+  type ReportTask,
+  type ReportTaskDetail,
+  TASK_STATUS,
+} from '../public.ts';
+
+const label = (zh: string, en: string) => ({ label: { zh, en } });
+
+/** `WORD` is what people call DOCX. */
+const FORMAT_NAMES = ['PDF', 'DOCX', 'WORD', 'HTML', 'MARKDOWN'] as const;
+const formatOf = (name: (typeof FORMAT_NAMES)[number]): ReportFormat => (name === 'WORD' ? 'DOCX' : name);
+
+const taskId = Type.Object({ taskId: id('task', label('任务编号', 'Task id')) });
+const outlineId = Type.Object({ outlineId: id('outline', label('大纲编号', 'Outline id')) });
+const packageId = Type.Object({ packageId: id('package', label('资料包编号', 'Data package id')) });
+const reportId = Type.Object({ reportId: id('report', label('报告编号', 'Report id')) });
+
+const taskName = text({ minLength: 1, maxLength: 200, ...label('任务名称', 'Task name') });
+const description = text({ maxLength: 2000, ...label('任务描述', 'Description') });
+const modelConfigId = nullable(Type.String({ maxLength: 100 }), label('模型配置编号', 'Model configuration id'));
+const parameters = freeObject({
+  ...label('任务参数', 'Parameters'),
+  maxBytes: 64 * 1024,
+  description: 'free keys; known: enterpriseId, reportType',
+});
+
+const confirmation = {
+  confirmerId: nullable(Type.String()),
+  confirmerName: nullable(Type.String()),
+  confirmTime: nullable(time()),
+  createTime: time(),
+  updateTime: time(),
+};
+
+const Task = Type.Object({
+  taskId: id('task'),
+  taskName: Type.String(),
+  description: Type.String(),
+  modelConfigId: nullable(Type.String()),
+  parameters: freeObject(),
+  status: oneOf(TASK_STATUS),
+  stage: nullable(Type.String()),
+  progress: Type.Integer({ minimum: 0, maximum: 100 }),
+  message: nullable(Type.String()),
+  errorMessage: nullable(Type.String()),
+  createTime: time(),
+  updateTime: time(),
+  startTime: nullable(time()),
+  finishTime: nullable(time()),
+});
+
+const OutlineTree = freeObject({
+  ...label('根节点', 'Root node'),
+  description:
+    'a node: nodeId (unique, required), title (required), chapterNumber, knowledgeUnitId, sortOrder, children (nodes); at most 500 nodes, 6 levels',
+});
+
+const Outline = Type.Object({
+  outlineId: id('outline'),
+  taskId: id('task'),
+  title: Type.String(),
+  type: oneOf(OUTLINE_TYPE),
+  status: oneOf(['DRAFT', 'CONFIRMED', 'SUPERSEDED']),
+  version: Type.Integer(),
+  rootNode: freeObject(),
+  ...confirmation,
+});
+
+const Package = Type.Object({
+  packageId: id('package'),
+  taskId: id('task'),
+  knowledgeUnitId: Type.String(),
+  status: oneOf([...DELIVERED_STATUS, 'CONFIRMED']),
+  autoData: freeObject(),
+  manualData: Type.String(),
+  dataSources: freeObject(),
+  ...confirmation,
+});
+
+const ReportReply = Type.Object({
+  reportId: id('report'),
+  taskId: id('task'),
+  outlineId: id('outline'),
+  title: Type.String(),
+  format: Type.String(),
+  status: oneOf(['GENERATING', 'COMPLETED', 'FAILED', 'CANCELLED']),
+  progress: Type.Integer({ minimum: 0, maximum: 100 }),
+  metadata: freeObject(),
+  fileSize: nullable(Type.Integer()),
+  errorMessage: nullable(Type.String()),
+  createTime: time(),
+  finishTime: nullable(time()),
+});
+
+const TaskDetail = Type.Object({
+  ...Task.properties,
+  outline: nullable(Outline),
+  dataPackages: Type.Array(Package),
+  reports: Type.Array(ReportReply),
+});
+
+const Progress = Type.Object({
+  taskId: id('task'),
+  status: oneOf(TASK_STATUS),
+  stage: Type.String(),
+  progress: Type.Integer({ minimum: 0, maximum: 100 }),
+  message: Type.String(),
+  timestamp: time(),
+});
+
+const taskView = (task: ReportTask, language: Language) => ({
+  ...task,
+  message: task.message?.[language] ?? null,
+  errorMessage: task.errorMessage?.[language] ?? null,
+});
+
+const reportView = (report: Report, language: Language) => ({
+  ...report,
+  errorMessage: report.errorMessage?.[language] ?? null,
+});
+
+const detailView = (task: ReportTaskDetail, language: Language) => ({
+  ...taskView(task, language),
+  outline: task.outline,
+  dataPackages: task.dataPackages satisfies DataPackage[],
+  reports: task.reports.map((report) => reportView(report, language)),
+});
+
+async function* messagesOf(source: AsyncIterable<ProgressMessage>) {
+  for await (const { id: seq, data } of source) {
+    const { taskId: task, timestamp } = data;
+    // Event streams carry no envelope, and so no schema that would convert these two.
+    yield {
+      id: seq,
+      data: { ...data, taskId: contract.formatId('task', task), timestamp: contract.formatTime(timestamp) },
+    };
+  }
+}
+
+/** The browser's own header, or its stand-in in the query; anything but a number starts from the present state. */
+const lastEventIdOf = (header: string | undefined, query: string | undefined): number | undefined => {
+  const value = header?.trim() || query?.trim();
+  return value !== undefined && /^\d{1,12}$/.test(value) ? Number(value) : undefined;
+};
+
+/** Source: reports document; rules of contracts/reports.md. */
+export const reportRoutes = (reports: ReportService) =>
+  defineRoutes('reports', {
+    tag: '贷前报告',
+    codes: {},
+    routes: [
+      defineRoute({
+        method: 'POST',
+        path: '/tasks',
+        auth: 'tenant',
+        summary: '创建报告任务',
+        body: Type.Object({
+          taskName,
+          description: Type.Optional(nullable(description, label('任务描述', 'Description'))),
+          modelConfigId: Type.Optional(modelConfigId),
+          parameters: Type.Optional(parameters),
+        }),
+        reply: Task,
+        handler: async ({ principal, body, request }) =>
+          taskView(
+            await reports.createTask(principal, { ...body, description: body.description ?? '' }),
+            request.language,
+          ),
+      }),
+      defineRoute({
+        method: 'GET',
+        path: '/tasks',
+        auth: 'tenant',
+        summary: '查询任务列表',
+        query: Type.Object({
+          status: Type.Optional(oneOf(TASK_STATUS, label('任务状态', 'Status'))),
+          keyword: Type.Optional(text({ maxLength: 200, ...label('关键字', 'Keyword') })),
+        }),
+        paged: true,
+        reply: Task,
+        handler: async ({ principal, query, paging, request }) => {
+          const { items, total } = await reports.listTasks(principal, query, paging);
+          return { items: items.map((task) => taskView(task, request.language)), total };
+        },
+      }),
+      defineRoute({
+        method: 'GET',
+        path: '/tasks/:taskId',
+        auth: 'tenant',
+        summary: '查询任务详情',
+        params: taskId,
+        reply: TaskDetail,
+        errors: ['REPORT_TASK_NOT_FOUND'],
+        handler: async ({ principal, params, request }) =>
+          detailView(await reports.getTask(principal, params.taskId), request.language),
+      }),
+      defineRoute({
+        method: 'PUT',
+        path: '/tasks/:taskId',
+        auth: 'tenant',
+        summary: '更新任务',
+        params: taskId,
+        body: Type.Object({
+          taskName: Type.Optional(taskName),
+          description: Type.Optional(description),
+          modelConfigId: Type.Optional(modelConfigId),
+          parameters: Type.Optional(parameters),
+        }),
+        reply: Task,
+        errors: ['REPORT_TASK_NOT_FOUND', 'TASK_STEP_RUNNING', 'TASK_TERMINAL'],
+        handler: async ({ principal, params, body, request }) => {
+          if (Object.keys(body).length === 0) {
+            const message = { zh: '至少需要一个要更新的字段', en: 'Name at least one field to change' };
+            throw new ReportInputError([{ field: 'body', message }]);
+          }
+          return taskView(await reports.updateTask(principal, params.taskId, body), request.language);
+        },
+      }),
+      defineRoute({
+        method: 'POST',
+        path: '/tasks/:taskId/start',
+        auth: 'tenant',
+        summary: '启动任务的下一个自动步骤',
+        params: taskId,
+        reply: Task,
+        errors: [
+          'REPORT_TASK_NOT_FOUND',
+          'TASK_STEP_RUNNING',
+          'TASK_TERMINAL',
+          'OUTLINE_NOT_CONFIRMED',
+          'DATA_PACKAGE_NOT_CONFIRMED',
+          'REPORT_TASKS_BUSY',
+          'REPORT_MODEL_UNAVAILABLE',
+        ],
+        handler: async ({ principal, params, request }) =>
+          taskView(await reports.start(principal, params.taskId), request.language),
+      }),
+      defineRoute({
+        method: 'POST',
+        path: '/tasks/:taskId/cancel',
+        auth: 'tenant',
+        summary: '取消任务',
+        params: taskId,
+        reply: Task,
+        errors: ['REPORT_TASK_NOT_FOUND', 'TASK_TERMINAL'],
+        handler: async ({ principal, params, request }) =>
+          taskView(await reports.cancel(principal, params.taskId), request.language),
+      }),
+      defineRoute({
+        method: 'POST',
+        path: '/tasks/:taskId/outline',
+        auth: 'tenant',
+        summary: '提交大纲',
+        params: taskId,
+        body: Type.Object({
+          title: text({ minLength: 1, maxLength: 200, ...label('大纲标题', 'Outline title') }),
+          type: oneOf(OUTLINE_TYPE, { default: 'LEVEL1', ...label('大纲类型', 'Outline type') }),
+          rootNode: OutlineTree,
+        }),
+        reply: Outline,
+        errors: ['REPORT_TASK_NOT_FOUND', 'TASK_STEP_RUNNING', 'TASK_TERMINAL'],
+        handler: ({ principal, params, body }) => reports.postOutline(principal, params.taskId, body),
+      }),
+      defineRoute({
+        method: 'POST',
+        path: '/outline/:outlineId/confirm',
+        auth: 'tenant',
+        summary: '确认大纲',
+        params: outlineId,
+        body: Type.Object({
+          confirmerId: text({ minLength: 1, maxLength: 100, ...label('确认人编号', 'Confirmer id') }),
+          confirmerName: text({ minLength: 1, maxLength: 100, ...label('确认人姓名', 'Confirmer name') }),
+        }),
+        reply: Outline,
+        errors: ['REPORT_OUTLINE_NOT_FOUND', 'OUTLINE_ALREADY_CONFIRMED', 'OUTLINE_SUPERSEDED', 'TASK_TERMINAL'],
+        handler: ({ principal, params, body }) => reports.confirmOutline(principal, params.outlineId, body),
+      }),
+      defineRoute({
+        method: 'POST',
+        path: '/tasks/:taskId/data-packages',
+        auth: 'tenant',
+        summary: '提交资料包',
+        params: taskId,
+        body: Type.Object({
+          knowledgeUnitId: text({ minLength: 1, maxLength: 100, ...label('知识单元编号', 'Knowledge unit id') }),
+          status: oneOf(DELIVERED_STATUS, { default: 'READY', ...label('资料包状态', 'Status') }),
+          autoData: freeObject({ default: {}, ...label('自动采集数据', 'Automatic data') }),
+          manualData: Type.String({ default: '', maxLength: 200_000, ...label('人工补充内容', 'Manual data') }),
+          dataSources: freeObject({ default: {}, ...label('数据来源', 'Data sources') }),
+        }),
+        reply: Package,
+        errors: ['REPORT_TASK_NOT_FOUND', 'TASK_TERMINAL', 'DATA_PACKAGE_CONFIRMED', 'DATA_PACKAGE_LIMIT'],
+        handler: ({ principal, params, body }) => reports.postPackage(principal, params.taskId, body),
+      }),
+      defineRoute({
+        method: 'POST',
+        path: '/data-packages/:packageId/confirm',
+        auth: 'tenant',
+        summary: '确认资料包',
+        params: packageId,
+        bodyOptional: true,
+        body: Type.Object({
+          confirmerId: Type.Optional(text({ maxLength: 100, ...label('确认人编号', 'Confirmer id') })),
+          confirmerName: Type.Optional(text({ maxLength: 100, ...label('确认人姓名', 'Confirmer name') })),
+        }),
+        reply: Package,
+        errors: ['DATA_PACKAGE_NOT_FOUND', 'DATA_PACKAGE_NOT_READY', 'DATA_PACKAGE_CONFIRMED', 'TASK_TERMINAL'],
+        handler: ({ principal, params, body }) => reports.confirmPackage(principal, params.packageId, body),
+      }),
+      defineRoute({
+        method: 'POST',
+        path: '/tasks/:taskId/reports',
+        auth: 'tenant',
+        summary: '生成报告',
+        params: taskId,
+        body: Type.Object({
+          title: text({ minLength: 1, maxLength: 200, ...label('报告标题', 'Report title') }),
+          format: oneOf(FORMAT_NAMES, { default: 'PDF', ...label('报告格式', 'Format') }),
+          outlineId: Type.Optional(id('outline', label('大纲编号', 'Outline id'))),
+          metadata: freeObject({ default: {}, maxBytes: 64 * 1024, ...label('元数据', 'Metadata') }),
+        }),
+        reply: ReportReply,
+        errors: [
+          'REPORT_TASK_NOT_FOUND',
+          'REPORT_OUTLINE_NOT_FOUND',
+          'OUTLINE_NOT_CONFIRMED',
+          'DATA_PACKAGE_NOT_CONFIRMED',
+          'TASK_STEP_RUNNING',
+          'TASK_TERMINAL',
+          'REPORT_TASKS_BUSY',
+          'REPORT_MODEL_UNAVAILABLE',
+        ],
+        handler: async ({ principal, params, body, request }) => {
+          const report = await reports.createReport(principal, params.taskId, {
+            ...body,
+            format: formatOf(body.format),
+          });
+          return reportView(report, request.language);
+        },
+      }),
+      defineRoute({
+        method: 'POST',
+        path: '/reports/:reportId/export',
+        auth: 'tenant',
+        summary: '导出报告文件',
+        params: reportId,
+        query: Type.Object({ format: Type.Optional(oneOf(FORMAT_NAMES, label('导出格式', 'Format'))) }),
+        replyType: 'file',
+        errors: ['REPORT_NOT_FOUND', 'REPORT_NOT_COMPLETED'],
+        handler: async ({ principal, params, query }) => {
+          const { content, ...options } = await reports.exportReport(
+            principal,
+            params.reportId,
+            query.format && formatOf(query.format),
+          );
+          return new FileReply(content, options);
+        },
+      }),
+      defineRoute({
+        method: 'GET',
+        path: '/tasks/:taskId/progress',
+        auth: 'tenant',
+        summary: '任务进度（事件流）',
+        params: taskId,
+        query: Type.Object({
+          lastEventId: Type.Optional(Type.String({ description: 'as the header Last-Event-ID' })),
+        }),
+        replyType: 'events',
+        reply: Progress,
+        errors: ['REPORT_TASK_NOT_FOUND'],
+        handler: async ({ principal, params, query, request }) => {
+          const lastEventId = lastEventIdOf(request.header('Last-Event-ID'), query.lastEventId);
+          const messages = await reports.progress(principal, params.taskId, {
+            language: request.language,
+            signal: request.signal,
+            ...(lastEventId !== undefined && { lastEventId }),
+          });
+          return messages ? new EventStream(messagesOf(messages), { retryMs: 3000 }) : new EmptyReply(204);
+        },
+      }),
+    ],
+  });
