@@ -1,4 +1,5 @@
 import { AppError, type ErrorRecord, type FieldError, toErrorRecord } from '../../core/errors.ts';
+import { NotPlainError } from './not-plain.ts';
 
 /** Why an attempt was cut off: what died, and how. */
 export type CutOffReason = 'thread' | 'process' | 'memory' | 'unresponsive' | 'start' | 'closing';
@@ -107,8 +108,18 @@ export const serviceNotAvailable = (service: string, method?: string) =>
     { details: { service, ...(method !== undefined && { method }) } },
   );
 
-export const serviceCallInvalid = (service: string, method: string, reason: string) =>
-  new AppError(
+/** Something in it cannot be copied to another thread. */
+export function nodeDataNotPlain(part: keyof typeof PART, type: string, error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  const what = error instanceof NotPlainError ? error.what : String(error);
+  const message = { zh: `不是普通数据（${what}）`, en: `is not plain data (${what})` };
+  return nodeDataInvalid(part, type, [{ field: error instanceof NotPlainError ? error.field : '', message }]);
+}
+
+export function serviceCallInvalid(service: string, method: string, error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new AppError(
     'invalid',
     'SERVICE_CALL_INVALID',
     {
@@ -117,6 +128,7 @@ export const serviceCallInvalid = (service: string, method: string, reason: stri
     },
     { details: { service, method, reason } },
   );
+}
 
 export const serviceCallsFull = (limit: number) =>
   new AppError(
@@ -176,10 +188,19 @@ export function toWireError(error: unknown): WireError {
     kind: error.kind,
     code: error.code,
     message: error.text,
-    ...(error.details && { details: error.details }),
+    ...(error.details && { details: plainDetails(error.details) }),
     ...(error.fields && { fields: error.fields }),
     ...(error.retryAfter !== undefined && { retryAfter: error.retryAfter }),
   };
+}
+
+/** An odd value in the details must not cost the error itself. */
+function plainDetails(details: Record<string, unknown>): Record<string, unknown> {
+  try {
+    return JSON.parse(JSON.stringify(details));
+  } catch (error) {
+    return { reason: `the details could not be sent: ${error instanceof Error ? error.message : String(error)}` };
+  }
 }
 
 export const fromWireError = ({ kind, code, message, details, fields, retryAfter, stack }: WireError): AppError =>

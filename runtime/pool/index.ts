@@ -3,8 +3,8 @@ import type { Logger } from '../../core/log.ts';
 import type { Principal } from '../../core/principal.ts';
 import { defineService, type ServiceKey } from '../../core/service.ts';
 import { NodeCatalogue, type NodeDescription } from './catalogue.ts';
-import { serviceNotAvailable } from './errors.ts';
-import { pack, unpack } from './pack.ts';
+import { nodeDataNotPlain, serviceCallInvalid, serviceNotAvailable } from './errors.ts';
+import { type Packed, pack, unpack } from './pack.ts';
 import { ProcessLane, type ProcessLaneStats } from './process-lane.ts';
 import type { Entry, Lane, LaneHooks, LaneStats, LocalService, LogLevel, ServiceCall } from './protocol.ts';
 import { createThreadLane } from './thread-lane.ts';
@@ -192,14 +192,15 @@ export async function createPool(options: PoolOptions): Promise<Pool> {
       hooks.onLog ?? ((level, message, data) => log[level]({ runId: task.run.id, node: type, ...data }, message));
     const laneHooks: LaneHooks = {
       batch: (text) => deliver(JSON.parse(text), hooks, nodeLog),
-      call: async (call) => pack(await callHost(host, caller, call)),
+      call: async (call) =>
+        packFor(await callHost(host, caller, call), (error) => serviceCallInvalid(call.service, call.method, error)),
     };
     try {
       const output = await lane.run(
         {
           node: { type, version, url },
-          config: pack(task.config ?? {}),
-          input: pack(task.input),
+          config: packFor(task.config ?? {}, (error) => nodeDataNotPlain('CONFIG', type, error)),
+          input: packFor(task.input, (error) => nodeDataNotPlain('INPUT', type, error)),
           run: { id: task.run.id, tenantId: task.run.tenantId },
           idempotencyKey: task.idempotencyKey,
           attempt: task.attempt,
@@ -252,4 +253,12 @@ async function callHost(host: ReadonlyMap<string, object>, caller: HostCaller, c
     call.method.startsWith('_') || call.method in Object.prototype ? undefined : Reflect.get(service, call.method);
   if (typeof method !== 'function') throw serviceNotAvailable(call.service, call.method);
   return method.call(service, caller, ...(unpack(call.args) as unknown[]));
+}
+
+function packFor(value: unknown, wrap: (error: unknown) => AppError): Packed {
+  try {
+    return pack(value);
+  } catch (error) {
+    throw wrap(error);
+  }
 }

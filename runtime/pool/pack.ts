@@ -1,4 +1,5 @@
 import { payloadTooLarge } from './errors.ts';
+import { NotPlainError } from './not-plain.ts';
 
 /**
  * Plain data whose bytes were taken out, so that they can be moved instead of copied: typed arrays are slow between
@@ -17,7 +18,9 @@ export const MAX_PAYLOAD_BYTES = 256 * 1024 * 1024;
 
 /**
  * Takes the bytes out of a value. The value itself stays as it is; bytes are copied, because the owner may go on using them.
+ * Plain data is what JSON has, and undefined, bigint, Date, and bytes.
  *
+ * @throws {NotPlainError}
  * @throws {AppError} NODE_PAYLOAD_TOO_LARGE
  */
 export function pack(value: unknown): Packed {
@@ -26,6 +29,7 @@ export function pack(value: unknown): Packed {
   let total = 0;
 
   const visit = (part: unknown, path: (string | number)[]): unknown => {
+    if (typeof part === 'function' || typeof part === 'symbol') throw new NotPlainError(path, `a ${typeof part}`);
     if (typeof part !== 'object' || part === null) return part;
     if (part instanceof ArrayBuffer || part instanceof Uint8Array) {
       total += part.byteLength;
@@ -40,7 +44,8 @@ export function pack(value: unknown): Packed {
     seen.add(part);
     if (Array.isArray(part)) return visitEntries(part, part.keys(), path, () => [...part]);
     if (isPlainObject(part)) return visitEntries(part, Object.keys(part), path, () => ({ ...part }));
-    return part;
+    if (part instanceof Date || ArrayBuffer.isView(part)) return part;
+    throw new NotPlainError(path, `an instance of ${part.constructor?.name ?? 'an unknown class'}`);
   };
 
   const visitEntries = (
@@ -52,7 +57,12 @@ export function pack(value: unknown): Packed {
     let changed: object | undefined;
     for (const key of keys) {
       const before = Reflect.get(part, key);
-      if (typeof before !== 'object' || before === null) continue;
+      if (
+        before === null ||
+        (typeof before !== 'object' && typeof before !== 'function' && typeof before !== 'symbol')
+      ) {
+        continue;
+      }
       path.push(key);
       const after = visit(before, path);
       path.pop();

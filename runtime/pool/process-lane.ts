@@ -4,7 +4,7 @@ import {
   cutOff,
   fromWireError,
   nodeCancelled,
-  nodeDataInvalid,
+  nodeDataNotPlain,
   nodeTimeout,
   serviceCallInvalid,
   toWireError,
@@ -156,9 +156,7 @@ export class ProcessLane implements Lane {
     } catch (error) {
       // When the process is gone, its exit tells the task.
       if (!child.connected) return;
-      const reason = error instanceof Error ? error.message : String(error);
-      const message = { zh: `不是普通数据：${reason}`, en: `is not plain data: ${reason}` };
-      throw nodeDataInvalid('INPUT', task.node.type, [{ field: '', message }]);
+      throw nodeDataNotPlain('INPUT', task.node.type, error);
     }
     running.sent = true;
     if (running.stopping !== undefined) this.#sendCancel(running);
@@ -282,7 +280,7 @@ export class ProcessLane implements Lane {
     try {
       await child.send({ t: 'reply', id, call }, [value]);
     } catch (error) {
-      await fail(serviceCallInvalid(service, method, error instanceof Error ? error.message : String(error)));
+      await fail(serviceCallInvalid(service, method, error));
     }
   }
 

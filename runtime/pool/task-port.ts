@@ -44,8 +44,7 @@ export function openTaskPort(port: MessagePort, hooks: LaneHooks): TaskPort {
     try {
       port.postMessage({ t: 'reply', id, result } satisfies ToNode, result.ok ? buffersOf(result.value) : []);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      const invalid = toWireError(serviceCallInvalid(what.service, what.method, reason));
+      const invalid = toWireError(serviceCallInvalid(what.service, what.method, error));
       port.postMessage({ t: 'reply', id, result: { ok: false, error: invalid } } satisfies ToNode);
     }
   };

@@ -5,7 +5,7 @@ import {
   type CutOffReason,
   cutOff,
   nodeCancelled,
-  nodeDataInvalid,
+  nodeDataNotPlain,
   nodeTimeout,
   poolClosed,
   toWireError,
@@ -227,8 +227,7 @@ class ThreadLane implements Lane {
   #died(running: RunningTask, error: Error): void {
     const { slot, task } = running;
     if (error.name === 'DataCloneError') {
-      const message = { zh: `不是普通数据：${error.message}`, en: `is not plain data: ${error.message}` };
-      running.settle(nodeDataInvalid('INPUT', task.node.type, [{ field: '', message }]));
+      running.settle(nodeDataNotPlain('INPUT', task.node.type, error));
       this.#scheduler.release(slot);
       return;
     }

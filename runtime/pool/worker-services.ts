@@ -75,14 +75,14 @@ export class TaskServices {
       if (this.#ended !== undefined) return reject(this.#ended);
       if (this.#calls.size >= MAX_CALLS) return reject(serviceCallsFull(MAX_CALLS));
       const id = ++this.#lastId;
-      const packed = pack(args);
       try {
+        const packed = pack(args);
         this.#port.postMessage(
           { t: 'call', id, call: { service, method, args: packed } } satisfies ToHost,
           buffersOf(packed),
         );
       } catch (error) {
-        return reject(serviceCallInvalid(service, method, error instanceof Error ? error.message : String(error)));
+        return reject(serviceCallInvalid(service, method, error));
       }
       this.#calls.set(id, { resolve, reject });
     });

@@ -1,8 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { NodeContext, NodeDefinition } from '../../core/node.ts';
-import { fromWireError, nodeDataInvalid, toWireError } from './errors.ts';
+import { fromWireError, nodeDataNotPlain, toWireError } from './errors.ts';
 import { importNode } from './node-file.ts';
-import { buffersOf, pack, unpack } from './pack.ts';
+import { buffersOf, type Packed, pack, unpack } from './pack.ts';
 import { BEAT_MS, type Outcome, type ThreadData, type ThreadNotice, type ThreadTask, type ToNode } from './protocol.ts';
 import { createCheck } from './validation.ts';
 import { Outbox } from './worker-outbox.ts';
@@ -53,7 +53,7 @@ export default async function runTask({ task, port }: ThreadTask): Promise<void>
     services = new TaskServices(port, atHand, task.services);
     const output = await run(node, task, controller.signal, outbox, services);
     outbox.flush();
-    sendEnd(port, { ok: true, value: pack(output) }, task.node.type);
+    sendEnd(port, { ok: true, value: packOutput(output, task.node.type) }, task.node.type);
   } catch (error) {
     outbox.flush();
     sendEnd(port, { ok: false, error: toWireError(error) }, task.node.type);
@@ -100,16 +100,20 @@ function load(url: string): Promise<LoadedNode> {
   return node;
 }
 
+function packOutput(output: unknown, type: string): Packed {
+  try {
+    return pack(output);
+  } catch (error) {
+    throw nodeDataNotPlain('OUTPUT', type, error);
+  }
+}
+
 function sendEnd(port: ThreadTask['port'], result: Outcome, type: string): void {
   try {
     port.postMessage({ t: 'end', result }, result.ok ? buffersOf(result.value) : []);
   } catch (error) {
-    // A function, a promise or the like in the result or in the details of an error.
-    const reason = error instanceof Error ? error.message : String(error);
-    const invalid = nodeDataInvalid('OUTPUT', type, [
-      { field: '', message: { zh: `不是普通数据：${reason}`, en: `is not plain data: ${reason}` } },
-    ]);
-    port.postMessage({ t: 'end', result: { ok: false, error: toWireError(invalid) } });
+    // Something in the details of an error, at the latest.
+    port.postMessage({ t: 'end', result: { ok: false, error: toWireError(nodeDataNotPlain('OUTPUT', type, error)) } });
   }
 }
 
