@@ -1,3 +1,4 @@
+import { AppError, type ErrorRecord } from './errors.ts';
 import type { Logger } from './log.ts';
 import type { Principal } from './principal.ts';
 
@@ -9,6 +10,10 @@ export interface RunKind<Input = unknown, Result = unknown> {
    * a crash, and then gets the results of finished steps from `context.step` and `context.node` without running them again.
    */
   execute(context: RunContext<Input>): Promise<Result>;
+  /**
+   * The terminal event of a run of this kind. Default: `run_succeeded {}`, `run_failed {error}`, `run_cancelled {reason}`.
+   */
+  terminal?(outcome: RunOutcome<Result>, run: TerminalContext<Input>): RunEventInput;
   /** Called exactly once in effect after the terminal event is stored; must be idempotent, a crash may repeat it. */
   settled?(context: SettledContext<Input, Result>): Promise<void>;
 }
@@ -58,6 +63,11 @@ export interface NodeStepOptions<T> {
   events?: (result: T) => RunEventInput[];
 }
 
+export interface TerminalContext<Input> {
+  readonly runId: string;
+  readonly input: Input;
+}
+
 export interface SettledContext<Input, Result> {
   readonly runId: string;
   readonly principal: Principal;
@@ -68,5 +78,27 @@ export interface SettledContext<Input, Result> {
 
 export type RunOutcome<Result = unknown> =
   | { status: 'succeeded'; result: Result }
-  | { status: 'failed'; error: import('./errors.ts').ErrorRecord }
+  | { status: 'failed'; error: ErrorRecord }
   | { status: 'cancelled'; reason: string };
+
+/** Reason of a run's signal: somebody asked the run to end. It ends as cancelled whatever it does; clean up and return soon. */
+export class RunCancelled extends AppError {
+  readonly reason: string;
+
+  constructor(reason: string) {
+    super('cancelled', 'RUN_CANCELLED', { zh: '运行已取消', en: 'The run was cancelled' }, { details: { reason } });
+    this.reason = reason;
+  }
+}
+
+/** Reason of a run's signal: this process lets go of the run. It goes on elsewhere or after the next start: store nothing final. */
+export class RunInterrupted extends AppError {
+  constructor(why: 'shutdown' | 'lease lost' | 'store failed') {
+    super(
+      'unavailable',
+      'RUN_INTERRUPTED',
+      { zh: '运行被中断，稍后继续', en: 'The run was interrupted and goes on later' },
+      { details: { why } },
+    );
+  }
+}

@@ -1,0 +1,140 @@
+import type { Logger } from '../../core/log.ts';
+import type { RunEventInput, RunKind, RunOutcome } from '../../core/run-kind.ts';
+import type { Clock } from './clock.ts';
+import type { Endings } from './ending.ts';
+import { runAbandoned } from './errors.ts';
+import type { EventLog, LogSource } from './event-log.ts';
+import type { EventLogs } from './event-logs.ts';
+import { Execution, publicRecord } from './execution.ts';
+import type { NodeExecutor } from './executor.ts';
+import { emptyHistory, parseSteps, type RunHistory, readHistory } from './history.ts';
+import { bucketId, inputOf, principalOf, type RunDocument, type RunStore } from './model.ts';
+import type { RunsOptions } from './options.ts';
+import type { Values } from './values.ts';
+
+/** A run that this process has in hand, from the moment it may begin until all is done. */
+export interface Active {
+  readonly id: string;
+  readonly tenantId: string;
+  execution?: Execution;
+  cancelReason?: string | undefined;
+  interrupted?: boolean;
+  lost?: boolean;
+}
+
+/** How this process came by a run. */
+export type Origin =
+  /** `start` has stored it as running this very moment. */
+  | 'accepted'
+  /** `start` of this process has stored it, and it has waited for its turn. */
+  | 'queued'
+  /** It was taken over from another process, or from an earlier life of this one. */
+  | 'recovered';
+
+export interface CarrierParts {
+  store: RunStore;
+  values: Values;
+  logs: EventLogs;
+  endings: Endings;
+  executor: NodeExecutor;
+  kinds: ReadonlyMap<string, RunKind>;
+  clock: Clock;
+  options: RunsOptions;
+}
+
+/**
+ * Carries one claimed run out, from its first event of this attempt to its end.
+ *
+ * @returns false when the run has not ended and should be given back to the store
+ */
+export async function carryOut(
+  parts: CarrierParts,
+  document: RunDocument,
+  origin: Origin,
+  active: Active,
+  log: Logger,
+): Promise<boolean> {
+  const { store, values, logs, endings, executor, kinds, clock, options } = parts;
+  const { _id: id, tenantId, attempt, takeovers } = document;
+  const eventLog = await logs.open(document, document.logId);
+  try {
+    const cancelled = active.cancelReason ?? document.cancelRequest;
+    const history =
+      origin === 'recovered'
+        ? await takeOver(store, document, eventLog, cancelled === undefined)
+        : emptyHistory(eventLog.nextN);
+    if (history.outcome) {
+      await endings.conclude(document, history.outcome, log);
+      return true;
+    }
+    const input = await values.load(document, inputOf(document));
+    const end = async (source: LogSource, outcome: RunOutcome) => {
+      await endings.end(document, eventLog, source, outcome, input, log);
+      return true;
+    };
+    const plain: LogSource = { runId: id, attempt, marks: new Set(), lost: () => undefined };
+    const cancelReason = active.cancelReason ?? document.cancelRequest;
+    if (cancelReason !== undefined) return await end(plain, { status: 'cancelled', reason: cancelReason });
+    if (takeovers > options.maxTakeovers) {
+      return await end(plain, { status: 'failed', error: publicRecord(runAbandoned(takeovers)) });
+    }
+    const kind = kinds.get(document.kind);
+    if (!kind || active.interrupted || active.lost) return active.lost === true;
+
+    const execution = new Execution({
+      run: { id, tenantId, attempt },
+      principal: principalOf(document),
+      input,
+      kind,
+      history,
+      eventLog,
+      executor,
+      values,
+      clock,
+      log,
+      graceMs: options.graceMs,
+      markAfterMs: options.markAfterMs,
+      async readStep(n, key) {
+        const _id = bucketId(document.logId, n);
+        const bucket = await store.buckets.in(document).findOne({ _id }, { fields: ['steps'] });
+        const step = parseSteps(bucket?.steps).find((each) => each.key === key);
+        return step && { json: step.json, file: step.file };
+      },
+    });
+    active.execution = execution;
+    if (origin !== 'recovered') {
+      const first = origin === 'accepted' ? startEvents(document) : [];
+      const started = { type: 'run_started', data: { kind: document.kind, attempt } };
+      void eventLog.append(execution.source, { events: [...first, started] });
+    }
+    const ending = await execution.run();
+    if (ending.how === 'ended') return await end(execution.source, ending.outcome);
+    return ending.how === 'lost';
+  } finally {
+    logs.release(eventLog);
+  }
+}
+
+/**
+ * Makes this process the one that writes for the run: once the event is stored, an earlier holder that is still alive is refused
+ * by the log. Only then what the run has done is known for certain.
+ */
+async function takeOver(
+  store: RunStore,
+  document: RunDocument,
+  eventLog: EventLog,
+  announce: boolean,
+): Promise<RunHistory> {
+  const { _id: id, tenantId, logId, logStart, attempt, kind } = document;
+  const run = { id, tenantId, logId };
+  const before = await readHistory(store.buckets, run, logStart);
+  if (before.outcome) return before;
+  const fence: LogSource = { runId: id, attempt, marks: new Set(), lost: () => undefined };
+  const events: RunEventInput[] = before.present ? [] : startEvents(document);
+  if (announce) events.push({ type: before.begun ? 'run_resumed' : 'run_started', data: { kind, attempt } });
+  const { n } = await eventLog.append(fence, { events });
+  return n === before.nextN ? before : readHistory(store.buckets, run, logStart);
+}
+
+const startEvents = (document: RunDocument): RunEventInput[] =>
+  document.events === undefined ? [] : (JSON.parse(document.events) as RunEventInput[]);

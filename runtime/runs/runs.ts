@@ -1,0 +1,171 @@
+import { randomUUID } from 'node:crypto';
+import { isDuplicate } from '../../core/data/errors.ts';
+import type { Principal } from '../../core/principal.ts';
+import type { RunKind } from '../../core/run-kind.ts';
+import { tenantBusy } from '../dispatch/dispatcher.ts';
+import type { Clock } from './clock.ts';
+import { runIdTaken, runKindUnknown, runNotFound, shuttingDown } from './errors.ts';
+import { outside } from './event-log.ts';
+import type { EventLogs } from './event-logs.ts';
+import { inputOf, type RunDocument, type RunStore, resultOf, storedPrincipal, toRun } from './model.ts';
+import type { RunsOptions } from './options.ts';
+import type { Run, RunService, StartOptions } from './service.ts';
+import type { Supervisor } from './supervisor.ts';
+import type { Values } from './values.ts';
+
+export interface Runs extends RunService {
+  /**
+   * Takes up what earlier processes left unfinished. Call it once the kinds are registered; runs of kinds that are registered
+   * later are taken up then.
+   */
+  recover(): Promise<void>;
+  /** Adds a kind; the returned function removes it. Runs of a kind that is not there wait. */
+  register(kind: RunKind): () => void;
+  /** Accepts nothing more, interrupts what runs at its next check-point, stores what is due, and lets go of the runs. */
+  close(options?: { timeoutMs?: number }): Promise<void>;
+}
+
+/** The public face: scope of the tenant, storing and reading; the supervisor does the rest. */
+export function createRunService(parts: {
+  supervisor: Supervisor;
+  store: RunStore;
+  values: Values;
+  logs: EventLogs;
+  kinds: ReadonlyMap<string, RunKind>;
+  clock: Clock;
+  options: RunsOptions;
+}): Runs {
+  const { supervisor, store, values, logs, kinds, clock, options } = parts;
+  const { limits, exclusive } = options;
+
+  const load = async (document: RunDocument): Promise<Run> => {
+    const [input, result] = await Promise.all([
+      values.load(document, inputOf(document)),
+      values.load(document, resultOf(document)),
+    ]);
+    return toRun(document, input, result);
+  };
+
+  const read = async (principal: Principal, runId: string) => store.runs.in(principal).get(runId);
+
+  const existing = async (principal: Principal, runId: string) => {
+    const document = await read(principal, runId);
+    return document && load(document);
+  };
+
+  /** While runs wait in the store only, the queue limit of a tenant is counted there. */
+  const checkBacklog = async (principal: Principal) => {
+    const waiting = await store.runs.in(principal).count({ open: true, status: 'pending' });
+    if (waiting >= limits.queuedPerTenant) throw tenantBusy(principal.tenantId, limits.retryAfterSeconds);
+  };
+
+  return {
+    async start(principal, kind, input, given: StartOptions = {}) {
+      if (supervisor.closing) throw shuttingDown();
+      if (!kinds.has(kind)) throw runKindUnknown(kind);
+      const known = given.id === undefined ? undefined : await existing(principal, given.id);
+      if (known) return known;
+      const id = given.id ?? randomUUID();
+      const { tenantId } = principal;
+      const logId = given.logId ?? id;
+      const events = given.events ?? [];
+
+      await supervisor.joined();
+      const job = { id, tenantId, kind };
+      const place = supervisor.admit(job);
+      const now = place.state === 'now';
+      try {
+        if (place.state === 'stored') await checkBacklog(principal);
+        const storedInput = await values.store(principal, input, 'The input of the run');
+        const log = await logs.open(principal, logId, { fresh: given.id === undefined && given.logId === undefined });
+        try {
+          const document = await store.runs.in(principal).insert({
+            _id: id,
+            kind,
+            logId,
+            logStart: log.nextN,
+            ownerId: principal.accountId,
+            principal: storedPrincipal(principal),
+            status: now ? 'running' : 'pending',
+            input: storedInput.json,
+            inputFile: storedInput.file,
+            ...(events.length > 0 && { events: JSON.stringify(events) }),
+            attempt: now ? 1 : 0,
+            takeovers: 0,
+            ...(now && { startedAt: new Date(clock.now()) }),
+            open: true,
+            ...(place.state !== 'stored' && { holder: supervisor.holder }),
+          });
+          if (now) {
+            supervisor.accept(document);
+          } else if (events.length > 0) {
+            await log.append({ ...outside(), runId: id }, { events });
+          }
+          place.enter();
+          return toRun(document, input, undefined);
+        } finally {
+          logs.release(log);
+        }
+      } catch (error) {
+        place.leave();
+        if (!isDuplicate(error)) throw error;
+        const winner = await existing(principal, id);
+        if (!winner) throw runIdTaken(id);
+        return winner;
+      }
+    },
+
+    async get(principal, runId) {
+      return existing(principal, runId);
+    },
+
+    async cancel(principal, runId, reason = 'user_requested') {
+      const document = await read(principal, runId);
+      if (!document) return undefined;
+      await supervisor.cancel(document, reason);
+      return existing(principal, runId);
+    },
+
+    async ended(principal, runId, signal) {
+      const document = await read(principal, runId);
+      if (!document) throw runNotFound(runId);
+      await supervisor.ended(document, signal);
+      const run = await existing(principal, runId);
+      if (!run) throw runNotFound(runId);
+      return run;
+    },
+
+    append(principal, logId, events) {
+      if (supervisor.closed) return Promise.reject(shuttingDown());
+      return logs.using(principal, logId, async (log) => {
+        const { from, to } = await log.append(outside(), { events });
+        return logs.read(log, from, to - from);
+      });
+    },
+
+    events: (principal, logId, from = 0, limit = 1000) =>
+      logs.using(principal, logId, async (log) => {
+        if (!exclusive) await logs.refresh(log);
+        return logs.read(log, from, limit);
+      }),
+
+    lastEvent: (principal, logId, types) =>
+      logs.using(principal, logId, async (log) => {
+        if (!exclusive) await logs.refresh(log);
+        return logs.last(log, types);
+      }),
+
+    subscribe: (principal, logId, from, signal) => logs.subscribe(principal, logId, from, signal),
+
+    active: (principal) =>
+      store.runs.in(principal).count({ open: true, status: { $in: ['pending', 'running', 'waiting'] } }),
+
+    get running() {
+      return supervisor.running;
+    },
+
+    recover: () => supervisor.recover(),
+    register: (kind) => supervisor.register(kind),
+    close: (options) => supervisor.close(options?.timeoutMs ?? 10_000),
+  };
+}

@@ -1,0 +1,375 @@
+import type { Logger } from '../../core/log.ts';
+import type { RunKind } from '../../core/run-kind.ts';
+import type { Dispatcher, DispatchJob, Place } from '../dispatch/dispatcher.ts';
+import { type Active, type CarrierParts, carryOut, type Origin } from './carrier.ts';
+import type { Clock } from './clock.ts';
+import type { Endings } from './ending.ts';
+import { readHistory } from './history.ts';
+import type { Hosts } from './hosts.ts';
+import type { LogWriter } from './log-writer.ts';
+import { isTerminal, type RunDocument, type RunStore } from './model.ts';
+import type { RunsOptions } from './options.ts';
+import { createNews, type News, persist } from './patience.ts';
+
+export interface Job extends DispatchJob {
+  readonly origin: Origin;
+  /** Attempts so far. */
+  readonly attempt: number;
+  /** Its process died while it was running. */
+  readonly unclean?: boolean;
+}
+
+export interface SupervisorParts extends CarrierParts {
+  writer: LogWriter;
+  endings: Endings;
+  kinds: Map<string, RunKind>;
+  log: Logger;
+  hosts: (callbacks: { onLost(lostId: string): void; onBeat(): void }) => Hosts;
+  dispatcher: (begin: (job: Job) => Promise<void>) => Dispatcher<Job>;
+}
+
+const TAKE_UP_PAGE = 200;
+/** Between giving a run back and looking for runs again. */
+const SECOND_LOOK_MS = 1000;
+
+/** Decides which runs this process has in hand: takes them up, carries them out, cancels them, lets them go. */
+export class Supervisor {
+  closing = false;
+  closed = false;
+  readonly #parts: SupervisorParts;
+  readonly #store: RunStore;
+  readonly #clock: Clock;
+  readonly #options: RunsOptions;
+  readonly #hosts: Hosts;
+  readonly #dispatcher: Dispatcher<Job>;
+  readonly #news: News;
+  readonly #active = new Map<string, Active>();
+  /** Stored by `start` in the moment before they begin: no need to read them again. */
+  readonly #accepted = new Map<string, RunDocument>();
+  /** Cancelled in the moment between being stored and entering the queue. */
+  readonly #cancelSoon = new Map<string, string>();
+  readonly #background = new Set<Promise<void>>();
+  #recovering: Promise<void> | undefined;
+  #recoverAgain = false;
+  #recovered = false;
+  /** The store has pending runs that are not in memory. */
+  #backlog = false;
+
+  constructor(parts: SupervisorParts) {
+    this.#parts = parts;
+    this.#store = parts.store;
+    this.#clock = parts.clock;
+    this.#options = parts.options;
+    this.#news = createNews(parts.clock);
+    this.#hosts = parts.hosts({ onLost: (id) => this.#loseAll(id), onBeat: () => this.#beat() });
+    this.#dispatcher = parts.dispatcher((job) => this.#begin(job));
+  }
+
+  get holder(): string {
+    return this.#hosts.id;
+  }
+
+  get running(): number {
+    return this.#active.size;
+  }
+
+  /** Resolves when this process may hold runs. */
+  joined(): Promise<void> {
+    return this.#hosts.join();
+  }
+
+  register(kind: RunKind): () => void {
+    const { kinds } = this.#parts;
+    if (kinds.has(kind.kind)) throw new Error(`The run kind ${kind.kind} is registered twice`);
+    kinds.set(kind.kind, kind);
+    if (this.#recovered) this.#inBackground(this.recover());
+    return () => {
+      kinds.delete(kind.kind);
+    };
+  }
+
+  admit(job: DispatchJob): Place {
+    const place = this.#dispatcher.admit({ ...job, origin: 'queued', attempt: 0 });
+    if (place.state === 'stored') this.#backlog = true;
+    return place;
+  }
+
+  /** The run is stored as running and enters its place now. */
+  accept(document: RunDocument): void {
+    this.#accepted.set(document._id, document);
+  }
+
+  async #begin(job: Job): Promise<void> {
+    const { id, tenantId } = job;
+    const active: Active = { id, tenantId, cancelReason: this.#cancelSoon.get(id) };
+    this.#active.set(id, active);
+    const accepted = this.#accepted.get(id);
+    this.#accepted.delete(id);
+    const log = this.#parts.log.child({ runId: id, tenantId });
+    try {
+      const document = accepted ?? (await persist(this.#clock, () => this.#claimed(job)));
+      if (!document) return;
+      const done = await carryOut(this.#parts, document, accepted ? 'accepted' : job.origin, active, log);
+      if (!done) await this.#letGo(job);
+    } catch (error) {
+      log.error({ err: error }, 'run: this attempt broke off');
+      // Counted like a crash, so that a run which breaks every time is given up in the end.
+      this.#inBackground(this.#letGo(job, { broken: true }));
+    } finally {
+      this.#active.delete(id);
+      this.#news.tell(id);
+      if (this.#backlog && !this.#dispatcher.full) this.#inBackground(this.recover());
+    }
+  }
+
+  /** Marks a waiting run as running. Undefined: it has ended or belongs to somebody else by now. */
+  #claimed(job: Job): Promise<RunDocument | undefined> {
+    return this.#store.runs.in(job).update(
+      { _id: job.id, open: true, holder: this.holder, status: { $in: ['pending', 'running'] } },
+      {
+        $set: { status: 'running', ...(job.attempt === 0 && { startedAt: new Date(this.#clock.now()) }) },
+        $inc: { attempt: 1, takeovers: job.unclean ? 1 : 0 },
+      },
+    );
+  }
+
+  /** Gives the run back to the store without an end; whoever looks for runs next takes it up. */
+  async #letGo(job: Job, { broken = false } = {}): Promise<void> {
+    const { holder } = this;
+    await persist(this.#clock, () =>
+      this.#store.runs
+        .in(job)
+        .update(
+          { _id: job.id, open: true, holder },
+          { $unset: { holder: '' }, ...(broken && { $inc: { takeovers: 1 } }) },
+        ),
+    );
+    this.#clock.after(SECOND_LOOK_MS, () => {
+      if (!this.closing) this.#inBackground(this.recover());
+    });
+  }
+
+  // Cancelling and waiting.
+
+  /** Resolves when the run has ended. */
+  async cancel(document: RunDocument, reason: string): Promise<void> {
+    const { _id: id } = document;
+    if (!isTerminal(document.status)) {
+      this.#cancelSoon.set(id, reason);
+      try {
+        await this.#requestCancel(document, reason);
+        await this.ended(document);
+      } finally {
+        this.#cancelSoon.delete(id);
+      }
+    } else {
+      await this.ended(document);
+    }
+  }
+
+  async #requestCancel({ _id: id, tenantId, kind }: RunDocument, reason: string): Promise<void> {
+    if (this.#cancelActive(id, reason)) return;
+    const requested = await this.#store.runs
+      .in({ tenantId })
+      .update(
+        { _id: id, open: true, status: { $in: ['pending', 'running', 'waiting'] } },
+        { $set: { cancelRequest: reason } },
+      );
+    // It may have begun while the request was being stored.
+    if (!requested || this.#cancelActive(id, reason)) return;
+    const job: Job = { id, tenantId, kind, origin: 'recovered', attempt: requested.attempt };
+    if (this.#dispatcher.remove(id)) return this.#begin(job);
+    // Held by this process and neither waiting nor active: it is about to enter, and finds the request then.
+    if (requested.holder === this.holder) return;
+    const held = requested.holder !== undefined && (await this.#hosts.alive()).includes(requested.holder);
+    if (!held && (await this.#claim(requested))) await this.#begin(job);
+  }
+
+  #cancelActive(id: string, reason: string): boolean {
+    const active = this.#active.get(id);
+    if (!active) return false;
+    active.cancelReason ??= reason;
+    active.execution?.cancel(reason);
+    return true;
+  }
+
+  /**
+   * Resolves when the run has ended and its kind has settled it.
+   *
+   * @throws the reason of the signal
+   */
+  async ended({ _id: id, tenantId }: RunDocument, signal?: AbortSignal): Promise<void> {
+    for (;;) {
+      signal?.throwIfAborted();
+      const ms = this.#options.exclusive ? undefined : this.#options.pollMs;
+      // Asked for before the look at the store: what happens meanwhile is not missed.
+      const news = this.#news.of(id, { signal, ms });
+      try {
+        if (!this.#active.has(id)) {
+          const current = await this.#store.runs.in({ tenantId }).get(id);
+          if (!current || (isTerminal(current.status) && !this.#active.has(id))) return;
+        }
+        await news.arrived;
+      } finally {
+        news.stop();
+      }
+    }
+  }
+
+  // Recovery.
+
+  /** Takes up what nobody holds. Calls that overlap are served by one more pass. */
+  recover(): Promise<void> {
+    this.#recovered = true;
+    if (this.#recovering) {
+      this.#recoverAgain = true;
+      return this.#recovering;
+    }
+    const passes = async () => {
+      await this.#hosts.join();
+      do {
+        this.#recoverAgain = false;
+        await this.#takeUpOrphans();
+      } while (this.#recoverAgain && !this.closing);
+    };
+    this.#recovering = passes().finally(() => {
+      this.#recovering = undefined;
+    });
+    return this.#recovering;
+  }
+
+  async #takeUpOrphans(): Promise<void> {
+    const runs = this.#store.runs.acrossTenants('recovery: runs without a living holder');
+    this.#backlog = false;
+    let after: Date | undefined;
+    for (;;) {
+      const orphans = await runs.find(
+        {
+          open: true,
+          kind: { $in: [...this.#parts.kinds.keys()] },
+          holder: { $nin: await this.#hosts.alive() },
+          ...(after && { createdAt: { $gte: after } }),
+        },
+        { sort: { createdAt: 1 }, limit: TAKE_UP_PAGE },
+      );
+      let taken = 0;
+      for (const orphan of orphans) {
+        if (this.closing) return;
+        if (this.#dispatcher.full) {
+          this.#backlog = true;
+          return;
+        }
+        if (await this.#takeUp(orphan)) taken += 1;
+      }
+      after = orphans.at(-1)?.createdAt;
+      if (orphans.length < TAKE_UP_PAGE || taken === 0) return;
+    }
+  }
+
+  async #takeUp(orphan: RunDocument): Promise<boolean> {
+    if (!(await this.#claim(orphan))) return false;
+    if (isTerminal(orphan.status)) {
+      this.#inBackground(this.#settleLate(orphan));
+      return true;
+    }
+    const { _id: id, tenantId, kind, attempt } = orphan;
+    const unclean = orphan.status === 'running' && orphan.holder !== undefined;
+    const job: Job = { id, tenantId, kind, attempt, unclean, origin: 'recovered' };
+    const place = this.#dispatcher.admit(job, { recovered: true });
+    if (place.state === 'stored') await this.#letGo(job);
+    place.enter();
+    return true;
+  }
+
+  /** The end is stored, its kind has still to settle it. */
+  async #settleLate(document: RunDocument): Promise<void> {
+    const { _id: id, tenantId, logId, logStart } = document;
+    this.#active.set(id, { id, tenantId });
+    try {
+      const history = await readHistory(this.#store.buckets, { id, tenantId, logId }, logStart);
+      if (!history.outcome) throw new Error(`The log of the ended run ${id} has no terminal event`);
+      const log = this.#parts.log.child({ runId: id, tenantId });
+      await this.#parts.endings.conclude(document, history.outcome, log);
+    } finally {
+      this.#active.delete(id);
+      this.#news.tell(id);
+    }
+  }
+
+  async #claim({ _id, tenantId, holder }: RunDocument): Promise<boolean> {
+    const claimed = await this.#store.runs
+      .in({ tenantId })
+      .update(
+        { _id, open: true, holder: holder === undefined ? { $exists: false } : holder },
+        { $set: { holder: this.holder } },
+      );
+    return claimed !== undefined;
+  }
+
+  #beat(): void {
+    this.#inBackground(this.recover());
+    this.#inBackground(this.#lookForRequests());
+  }
+
+  /** Cancel requests that other processes have stored. */
+  async #lookForRequests(): Promise<void> {
+    const asked = await this.#store.runs
+      .acrossTenants('cancel requests for the runs of this process')
+      .find(
+        { open: true, holder: this.holder, cancelRequest: { $exists: true } },
+        { limit: 1000, fields: ['_id', 'cancelRequest'] },
+      );
+    for (const { _id: id, cancelRequest } of asked) {
+      if (cancelRequest !== undefined) this.#cancelActive(id, cancelRequest);
+    }
+  }
+
+  #loseAll(lostId: string): void {
+    this.#parts.log.error({ holder: lostId, runs: this.#active.size }, 'runs: all runs of this process are given up');
+    for (const active of this.#active.values()) {
+      active.lost = true;
+      active.execution?.lose();
+    }
+  }
+
+  /** Accepts nothing more, interrupts what runs, and gives everything back to the store. */
+  async close(timeoutMs: number): Promise<void> {
+    if (this.closing) return;
+    this.closing = true;
+    this.#dispatcher.stop();
+    for (const active of this.#active.values()) {
+      active.interrupted = true;
+      active.execution?.interrupt('shutdown');
+    }
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const stopTimer = this.#clock.after(timeoutMs, resolve);
+    await Promise.race([this.#drained(), late]);
+    stopTimer();
+    for (const { execution } of this.#active.values()) execution?.lose();
+    try {
+      await this.#store.runs
+        .acrossTenants('what this process still holds is for the next one')
+        .updateMany({ open: true, holder: this.holder }, { $unset: { holder: '' } });
+      await this.#hosts.leave();
+    } catch (error) {
+      this.#parts.log.warn({ err: error }, 'runs: not everything could be given back');
+    }
+    this.closed = true;
+    this.#parts.logs.close();
+  }
+
+  async #drained(): Promise<void> {
+    for (const id of this.#active.keys()) {
+      while (this.#active.has(id)) await this.#news.of(id).arrived;
+    }
+    await Promise.allSettled(this.#background);
+    await this.#parts.writer.settled();
+  }
+
+  #inBackground(work: Promise<void>): void {
+    const watched: Promise<void> = work
+      .catch((error: unknown) => this.#parts.log.error({ err: error }, 'runs: a background task failed'))
+      .finally(() => this.#background.delete(watched));
+    this.#background.add(watched);
+  }
+}
