@@ -18,6 +18,7 @@ interface Figure {
   decimals: number;
 }
 
+/** Powers of ten. */
 const SCALES: Readonly<Record<string, number>> = {
   千: 3,
   万: 4,
@@ -33,7 +34,7 @@ const SCALES: Readonly<Record<string, number>> = {
 
 // Not inside a word, an id or a longer number; `[D1]` and `ku_001` are no figures.
 const FIGURE =
-  /(?<![A-Za-z0-9_.,])(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?(?![A-Za-z0-9_]*[A-Za-z_])\s*(%|％|‰|个百分点|万亿|亿|千万|百万|万|千|thousand|million|billion|trillion|percentage points|percent)?/gu;
+  /(?<![A-Za-z0-9_.,])(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?(?![A-Za-z0-9_]*[A-Za-z_])\s*(%|％|‰|个百分点|万亿|亿|千万|百万|万|千|thousand|million|billion|trillion|percentage points|percent)?(?:元|美元|港元|股|人|户|家|吨|倍|年|天|笔|平方米)?/gu;
 
 /** Full-width digits and signs as ASCII, one for one, so that positions stay. */
 const narrow = (text: string): string =>
