@@ -19,6 +19,7 @@ export function nativeChart(chart: ScaledChart, labels: ReportLabels): Paragraph
   const common = {
     ...(unit && { title: { text: labels.unit(unit), font: { size: 9, bold: false } } }),
     categories,
+    chartArea: { border: 'none' as const },
     transformation: { width: 590, height: chart.kind === 'pie' ? 230 : 260 },
   };
   const single = series.length === 1;
@@ -30,7 +31,7 @@ export function nativeChart(chart: ScaledChart, labels: ReportLabels): Paragraph
           series: series
             .slice(0, 1)
             .map(({ name, values }) => ({ name, values, colors: categories.map((_, index) => colorAt(index)) })),
-          dataLabels: { percentage: true },
+          dataLabels: { percentage: true, position: 'outsideEnd' },
           legend: { position: 'right' },
         })
       : new ChartRun({
@@ -38,8 +39,11 @@ export function nativeChart(chart: ScaledChart, labels: ReportLabels): Paragraph
           type: chart.kind === 'bar' ? 'column' : 'line',
           series,
           legend: single ? false : { position: 'top' },
+          // Bars are only honest from zero; Word may begin anywhere.
+          ...(chart.kind === 'bar' &&
+            series.every(({ values }) => values.every((value) => (value ?? 0) >= 0)) && { valueAxis: { minimum: 0 } }),
         });
-  return new Paragraph({ alignment: AlignmentType.CENTER, children: [run] });
+  return new Paragraph({ alignment: AlignmentType.CENTER, spacing: { after: 160 }, children: [run] });
 }
 
 const colorAt = (index: number): string => (palette[index % palette.length] ?? '#1f4e79').slice(1).toUpperCase();

@@ -1,5 +1,6 @@
 import type { Block, LabelledValue, ReportDocument, ReportSection, SourceEntry } from './document.ts';
 import type { ReportLabels } from './labels.ts';
+import { plainLine } from './text.ts';
 
 /** A section in reading order, with what every renderer needs to know about its place. */
 export interface PlacedSection {
@@ -52,6 +53,13 @@ export function coverRows(document: ReportDocument, labels: ReportLabels): Label
   ];
 }
 
+const maxCaption = 90;
+
+const short = (title: string): string => {
+  const line = plainLine(title);
+  return line.length > maxCaption ? `${line.slice(0, maxCaption - 1).toWellFormed()}…` : line;
+};
+
 /** Captions of all tables and charts, numbered in reading order; a table without a title has none. */
 export function blockCaptions(placed: PlacedSection[], labels: ReportLabels): Map<Block, string> {
   const captions = new Map<Block, string>();
@@ -61,10 +69,10 @@ export function blockCaptions(placed: PlacedSection[], labels: ReportLabels): Ma
     for (const block of section.blocks) {
       if (block.type === 'chart') {
         charts += 1;
-        captions.set(block, labels.chart(charts, block.title?.trim() ?? ''));
+        captions.set(block, labels.chart(charts, short(block.title ?? '')));
       } else if (block.type !== 'paragraph' && block.title?.trim()) {
         tables += 1;
-        captions.set(block, labels.table(tables, block.title.trim()));
+        captions.set(block, labels.table(tables, short(block.title)));
       }
     }
   }

@@ -108,7 +108,7 @@ export function drawHeading(sheet: Sheet, text: string, level: number, following
   return top;
 }
 
-/** A caption with the link to the data package at its right. Returns nothing when there is neither. */
+/** A caption with the link to the data package at its right; nothing when there is neither. */
 export function drawCaption(sheet: Sheet, caption: string, dataLabel: string, ref: string | undefined): void {
   const top = sheet.y;
   const small = { size: 8.5, color: colors.link } as const;
