@@ -129,7 +129,7 @@ async function drawReport(sheet: Sheet, report: ReportDocument, labels: ReportLa
     const top = drawHeading(sheet, sources.text, 1, 120, sources.anchor);
     sources.pageIndex = sheet.pageIndex;
     bookmark(sources.text, 1, top);
-    drawParagraphs(sheet, report.sources.length ? labels.sourcesIntro : labels.noSources, [], known);
+    drawParagraphs(sheet, report.sources.length ? labels.sourcesIntro : labels.noSources, [], new Set());
     for (const entry of report.sources) {
       const rows = sourceRows(entry, labels).map(({ label, value }) => [label, value]);
       drawHeading(sheet, `${labels.data(entry.ref)}  ${entry.title}`, 3, rows.length ? 70 : 0, sourceAnchor(entry.ref));
