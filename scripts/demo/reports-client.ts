@@ -3,11 +3,12 @@ import { randomUUID } from 'node:crypto';
 /** A small client of the reports API: an account of its own, one tenant. */
 export class ReportsClient {
   readonly #base: string;
-  readonly #headers: Record<string, string>;
+  /** What every request carries: token and tenant. */
+  readonly headers: Record<string, string>;
 
   constructor(base: string, token: string, tenant: string) {
     this.#base = base;
-    this.#headers = { authorization: `Bearer ${token}`, 'x-tenant-id': tenant };
+    this.headers = { authorization: `Bearer ${token}`, 'x-tenant-id': tenant };
   }
 
   /** Registers an account at the server, logs in, and uses a tenant that belongs to it. */
@@ -31,20 +32,20 @@ export class ReportsClient {
   async post(path: string, body: unknown): Promise<Record<string, unknown>> {
     const response = await fetch(this.#base + path, {
       method: 'POST',
-      headers: { ...this.#headers, 'content-type': 'application/json' },
+      headers: { ...this.headers, 'content-type': 'application/json' },
       body: JSON.stringify(body),
     });
     return dataOf(path, response);
   }
 
   async get(path: string): Promise<Record<string, unknown>> {
-    return dataOf(path, await fetch(this.#base + path, { headers: this.#headers }));
+    return dataOf(path, await fetch(this.#base + path, { headers: this.headers }));
   }
 
   /** The body of the task's progress stream. */
   async progress(taskId: string): Promise<ReadableStream<Uint8Array>> {
     const path = `/tasks/${taskId}/progress`;
-    const response = await fetch(this.#base + path, { headers: this.#headers });
+    const response = await fetch(this.#base + path, { headers: this.headers });
     if (!response.ok || response.body === null)
       throw new Error(`GET ${path}: ${response.status} ${await response.text()}`);
     return response.body;
@@ -53,7 +54,7 @@ export class ReportsClient {
   /** The report as a file. */
   async export(reportId: string, format?: string): Promise<Uint8Array> {
     const path = `/reports/${reportId}/export${format === undefined ? '' : `?format=${format}`}`;
-    const response = await fetch(this.#base + path, { method: 'POST', headers: this.#headers });
+    const response = await fetch(this.#base + path, { method: 'POST', headers: this.headers });
     if (!response.ok) throw new Error(`POST ${path}: ${response.status} ${await response.text()}`);
     return new Uint8Array(await response.arrayBuffer());
   }
