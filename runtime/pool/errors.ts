@@ -191,6 +191,8 @@ export function toWireError(error: unknown): WireError {
     ...(error.details && { details: plainDetails(error.details) }),
     ...(error.fields && { fields: error.fields }),
     ...(error.retryAfter !== undefined && { retryAfter: error.retryAfter }),
+    // It has crossed one border already.
+    ...(typeof error.cause === 'string' && { stack: error.cause }),
   };
 }
 

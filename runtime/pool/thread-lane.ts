@@ -131,6 +131,8 @@ class ThreadLane implements Lane {
     const { port1, port2 } = new MessageChannel();
     const port = openTaskPort(port1, hooks);
     let graceTimer: NodeJS.Timeout | undefined;
+    /** The node has ended; only the host's own hooks may still be at work. */
+    let nodeEnded = false;
 
     const finish = () => {
       if (!slot.tasks.delete(running)) return;
@@ -155,6 +157,10 @@ class ThreadLane implements Lane {
     const stop = (reason: AppError, graceMs: number) => {
       if (running.stopping !== undefined) return;
       running.stopping = reason;
+      if (nodeEnded) {
+        running.settle(reason);
+        return;
+      }
       const beatsBefore = slot.beats;
       port.send({ t: 'cancel', error: toWireError(reason) });
       graceTimer = setTimeout(() => this.#giveUp(running, slot.beats !== beatsBefore), graceMs);
@@ -190,6 +196,7 @@ class ThreadLane implements Lane {
       })
       .then(
         () => {
+          nodeEnded = true;
           this.#scheduler.release(slot);
           if (running.stopping !== undefined) running.settle(running.stopping);
         },

@@ -7,7 +7,6 @@ const FLUSH_ENTRIES = 16;
 /** Characters that may be under way to the host; a node that emits faster is slowed down. */
 const WINDOW_CHARS = 1024 * 1024;
 const MAX_ENTRY_CHARS = 16 * 1024 * 1024;
-/** How long the host may take nothing before the node is failed. */
 const STALL_MS = 5000;
 
 /**
@@ -18,17 +17,22 @@ export class Outbox {
   readonly #port: MessagePort;
   readonly #receive: (message: ToNode) => void;
   readonly #signal: AbortSignal;
+  readonly #stallMs: number;
   #entries: string[] = [];
   #chars = 0;
   #underWay = 0;
   #progress: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param receive handles what arrives on the port while the thread sleeps */
-  constructor(port: MessagePort, receive: (message: ToNode) => void, signal: AbortSignal) {
+  /**
+   * @param receive handles what arrives on the port while the thread sleeps
+   * @param stallMs how long the host may take nothing before the node is failed
+   */
+  constructor(port: MessagePort, receive: (message: ToNode) => void, signal: AbortSignal, stallMs = STALL_MS) {
     this.#port = port;
     this.#receive = receive;
     this.#signal = signal;
+    this.#stallMs = stallMs;
   }
 
   /**
@@ -88,7 +92,7 @@ export class Outbox {
         if (this.#underWay < before) [before, waitedMs] = [this.#underWay, 0];
         continue;
       }
-      if (waitedMs >= STALL_MS) throw eventsStalled(waitedMs);
+      if (waitedMs >= this.#stallMs) throw eventsStalled(waitedMs);
       Atomics.wait(nap, 0, 0, 1);
       waitedMs += 1;
     }
