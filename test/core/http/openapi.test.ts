@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { documentedRoutes, pathShape } from '../../../core/contracts/documented.ts';
+import { startTestServer } from '../../support/app.ts';
+
+interface Document {
+  openapi: string;
+  paths: Record<
+    string,
+    Record<string, { operationId: string; security?: unknown; responses: Record<string, unknown> }>
+  >;
+}
+
+test('each contract with routes has a valid OpenAPI 3.1 document with exactly its routes', async (t) => {
+  const { url, server } = await startTestServer(t);
+  const names = [...new Set(server.app.host.routes.map(({ contract }) => contract)), 'tasks'];
+  for (const name of new Set(names)) {
+    const document = (await (await fetch(`${url}/openapi/${name}.json`)).json()) as Document;
+    const result = await new Validator().validate(structuredClone(document));
+    assert.equal(result.valid, true, `${name}: ${JSON.stringify(result.errors)?.slice(0, 2000)}`);
+    assert.equal(document.openapi, '3.1.0');
+    const operations = Object.values(document.paths).flatMap((path) => Object.values(path));
+    const ids = operations.map(({ operationId }) => operationId);
+    assert.equal(new Set(ids).size, ids.length, `${name}: operation ids are unique`);
+  }
+  const reports = (await (await fetch(`${url}/openapi/reports.json`)).json()) as Document;
+  assert.equal(Object.values(reports.paths).flatMap((path) => Object.keys(path)).length, 13);
+  assert.ok(reports.paths['/api/v1/tasks/{taskId}/progress']?.get?.security);
+});
+
+test('every declared route is one that its document names', async (t) => {
+  const { server } = await startTestServer(t);
+  for (const { contract, routes } of server.app.host.routes) {
+    for (const { method, path } of routes) {
+      const owners = documentedRoutes.get(`${method} ${pathShape(path)}`) ?? [];
+      assert.ok(owners.includes(contract), `${method} ${path} is not documented for ${contract}`);
+    }
+  }
+});
+
+test('Swagger UI and ReDoc are served without any outside address', async (t) => {
+  const { url } = await startTestServer(t);
+  for (const path of ['/docs', '/redoc', '/redoc?api=studio']) {
+    const page = await fetch(url + path);
+    const html = await page.text();
+    assert.equal(page.status, 200);
+    assert.match(page.headers.get('content-security-policy') ?? '', /default-src 'self'/);
+    const sources = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, source]) => String(source));
+    for (const source of sources.filter((source) => !source.startsWith('data:'))) {
+      assert.match(source, /^\//, source);
+      const asset = await fetch(url + source);
+      assert.equal(asset.status, 200, source);
+      assert.ok((await asset.arrayBuffer()).byteLength > 0, source);
+    }
+    assert.ok(sources.length > 2);
+  }
+});
