@@ -1,5 +1,6 @@
 import type { Authenticator } from '../../core/auth.ts';
 import type { Database } from '../../core/data/database.ts';
+import { type Static, Type } from '../../core/schema.ts';
 import { type ApiTokens, createApiTokens } from './api-tokens.ts';
 import { createAuthenticator } from './authenticator.ts';
 import { createLogins, type Logins } from './logins.ts';
@@ -10,17 +11,39 @@ import { type AccountServiceParts, createAccountService } from './service.ts';
 import { createTenants } from './tenants.ts';
 import { createTokenSigner } from './tokens.ts';
 
-/** The options of the plugin; see its schema for what they mean. */
-export interface AuthConfig {
-  openRegistration: boolean;
-  trialDays: number;
-  kbQuota: number;
-  tenantsPerAccount: number;
-  cacheMs: number;
-  studio: { access: number; refresh: number };
-  research: { access: number; refresh: number };
-  lowcode: { access: number };
-}
+const seconds = (value: number, description: string) =>
+  Type.Integer({ minimum: 10, maximum: 31_536_000, default: value, description: `${description}, seconds` });
+
+/** The options of the plugin in the manifest. */
+export const authConfig = Type.Object({
+  openRegistration: Type.Boolean({ default: true, description: 'anybody may register' }),
+  trialDays: Type.Integer({ minimum: 0, default: 30, description: 'days after registration that count as trial' }),
+  kbQuota: Type.Integer({ minimum: 0, default: 3, description: 'knowledge bases of one account' }),
+  tenantsPerAccount: Type.Integer({
+    minimum: 0,
+    default: 100,
+    description: 'tenants that one account may come to own by using them first',
+  }),
+  cacheMs: Type.Integer({
+    minimum: 0,
+    maximum: 60_000,
+    default: 5000,
+    description: 'how long another process may still accept what this one revoked or blocked, milliseconds',
+  }),
+  studio: Type.Object(
+    { access: seconds(1800, 'access token'), refresh: seconds(604_800, 'refresh token') },
+    { default: {}, description: 'lifetimes of tokens of the studio login' },
+  ),
+  research: Type.Object(
+    { access: seconds(604_800, 'access token'), refresh: seconds(2_592_000, 'refresh token') },
+    { default: {}, description: 'lifetimes of tokens of the research login' },
+  ),
+  lowcode: Type.Object(
+    { access: seconds(86_400, 'access token') },
+    { default: {}, description: 'lifetime of tokens of the low-code login' },
+  ),
+});
+export type AuthConfig = Static<typeof authConfig>;
 
 export interface Auth {
   accounts: AccountServiceParts;

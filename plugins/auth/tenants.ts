@@ -80,6 +80,9 @@ export function createTenants({ database, perAccount, cacheMs }: TenantOptions):
     },
 
     async addMember(principal, tenantId, accountId) {
+      if (!TENANT_ID.test(tenantId)) throw tenantInvalid();
+      // The operator's word about a tenant that nobody has used is an assignment.
+      if (principal.kind === 'system' && (await claim(tenantId, accountId))?.ownerId === accountId) return;
       await owned(principal, tenantId);
       const room = { _id: tenantId, [`members.${MAX_MEMBERS - 1}`]: { $exists: false } };
       const changed = await tenants.update(room, { $addToSet: { members: accountId } });
