@@ -55,7 +55,10 @@ export function assembleReport(parts: ReportParts): ReportDocument {
       ...(texts.get(nodeId) ?? []),
       ...packages.flatMap(({ blocks }) => blocks),
       ...packages.flatMap(({ ref, manual }): Block[] =>
-        manual.trim() === '' ? [] : [{ type: 'paragraph', text: manual, refs: [ref] }],
+        manual
+          .split(/\n+/)
+          .filter((text) => text.trim() !== '')
+          .map((text) => ({ type: 'paragraph', text: text.trim(), refs: [ref] })),
       ),
     ];
   };

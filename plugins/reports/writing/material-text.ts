@@ -23,12 +23,25 @@ export function materialText(blocks: readonly Block[], facts: readonly Fact[], l
       lines.push(block.text);
     }
   }
-  const derived = facts.filter(({ kind }) => kind !== 'value');
+  const derived = derivedFacts(facts);
   if (derived.length > 0) {
     const [heading, end] = language === 'zh' ? ['## 变动情况', '。'] : ['## Changes', '.'];
     lines.push(heading, ...derived.map(({ text }) => `${text}${end}`));
   }
   return lines.join('\n');
+}
+
+/**
+ * Of a few series everything that was derived; of many only what describes the whole period, or the text would drown in
+ * percentages.
+ */
+function derivedFacts(facts: readonly Fact[]): Fact[] {
+  const derived = facts.filter(({ kind }) => kind !== 'value');
+  const series = new Set(derived.map(({ path, label }) => `${path} ${label}`)).size;
+  if (series <= 2) return derived;
+  return derived.filter(
+    ({ kind }) => kind === 'change' || kind === 'growth' || (kind === 'latest' && series <= 4) || kind === 'share',
+  );
 }
 
 const row = (cells: readonly string[]) => `| ${cells.map(cell).join(' | ')} |`;
