@@ -463,9 +463,10 @@ async function gather(source: Batches, operation: Operation, what: string): Prom
 }
 
 function mingoStage(name: string, spec: unknown, context: PipelineContext): Step {
+  // mingo itself needs functions inside $setWindowFields; those of users were refused by parsePipeline.
   const aggregator = new Aggregator(
     [{ [name]: promote(spec) }] as never,
-    { context: mingoContext, scriptEnabled: false, variables: promote(context.variables ?? {}) } as never,
+    { context: mingoContext, scriptEnabled: true, variables: promote(context.variables ?? {}) } as never,
   );
   return async function* (source) {
     const docs = await gather(source, context.operation, name);

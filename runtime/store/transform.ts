@@ -31,6 +31,7 @@ export function compileProjection(
   const include: Tree = {};
   const exclude: Tree = {};
   const special: Transform[] = [];
+  const sliced: string[] = [];
   let inclusive: boolean | undefined;
   let includeId: boolean | undefined;
   let positional: string | undefined;
@@ -61,8 +62,7 @@ export function compileProjection(
       settle(number !== 0, path);
       plant(number !== 0 ? include : exclude, path, true);
     } else if (options.find && isDoc(value) && '$slice' in value) {
-      // Alone it keeps all other fields; in an inclusion the field is taken too.
-      if (inclusive === true) plant(include, path, true);
+      sliced.push(path);
       special.push(sliceField(path, value.$slice));
     } else if (options.find && isDoc(value) && '$elemMatch' in value) {
       settle(true, path);
@@ -88,9 +88,10 @@ export function compileProjection(
     }
   };
   for (const [path, value] of Object.entries(spec)) visit(value, path);
-  const sliceOnly = inclusive === undefined && special.length > 0;
-  if (inclusive === undefined && !sliceOnly) inclusive = includeId === true || '_id' in include;
+  if (inclusive === undefined) inclusive = includeId === true || '_id' in include;
   if (inclusive) {
+    // $slice alone keeps all other fields; in an inclusion its field is taken too.
+    for (const path of sliced) plant(include, path, true);
     if (includeId !== false && !('_id' in include)) plant(include, '_id', true);
   } else if (includeId === false) plant(exclude, '_id', true);
 

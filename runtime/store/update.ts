@@ -55,6 +55,8 @@ export function compileUpdate(update: unknown, filter: Filter, arrayFilters: unk
       if (parts.includes(''))
         throw bad(56, `The update path '${path}' contains an empty field name, which is not allowed.`);
       changes.push({ name, operator, path, parts, operand });
+      if (name === '$rename' && operand === path)
+        throw bad(2, `The source and target field for $rename must differ: ${path}`);
       if (name === '$rename')
         changes.push({ name, operator: noop, path: String(operand), parts: splitPath(String(operand)), operand });
     }
@@ -397,7 +399,6 @@ const knownOperators: Record<string, Operator> = {
     if (typeof operand !== 'string' || operand === '')
       throw bad(2, `The 'to' field for $rename must be a string: ${path}`);
     const to = splitPath(operand);
-    if (operand === path) throw bad(2, `The source and target field for $rename must differ: ${path}`);
     const source = locate(doc, parts, false);
     if (!source?.exists) return;
     const value = source.value;

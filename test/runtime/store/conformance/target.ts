@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
-import { type Collection, type Db, type Document, MongoClient, type MongoClientOptions } from 'mongodb';
+import { type Collection, type Db, type Document, MongoClient } from 'mongodb';
 import { type EmbeddedStore, openStore } from '../../../../runtime/store/index.ts';
 
 /** What a conformance suite talks to: a MongoDB when `MONGODB_URI` is set, else a fresh embedded store. */
@@ -16,8 +16,8 @@ export interface Target {
 
 let count = 0;
 
-/** Opens the target before the tests of a file and removes it after them. */
-export function useTarget(options: MongoClientOptions = {}): Target {
+/** Opens the target before the tests of a file, lets `prepare` fill it, and removes it after them. */
+export function useTarget(prepare: (target: Target) => Promise<void> = async () => undefined): Target {
   const uri = process.env.MONGODB_URI;
   let store: EmbeddedStore | undefined;
   let folder: string | undefined;
@@ -29,9 +29,10 @@ export function useTarget(options: MongoClientOptions = {}): Target {
       folder = await mkdtemp(join(tmpdir(), 'koagent-store-'));
       store = await openStore({ folder });
     }
-    client = new MongoClient(store?.uri ?? uri ?? '', options);
+    client = new MongoClient(store?.uri ?? uri ?? '');
     await client.connect();
     db = client.db(`conformance_${process.pid}_${Date.now()}`);
+    await prepare(target);
   });
   after(async () => {
     await db?.dropDatabase();
@@ -44,7 +45,7 @@ export function useTarget(options: MongoClientOptions = {}): Target {
     if (value === undefined) throw new Error('The target is opened before the tests of the file.');
     return value;
   };
-  return {
+  const target: Target = {
     embedded: !uri,
     get db() {
       return opened(db);
@@ -54,6 +55,7 @@ export function useTarget(options: MongoClientOptions = {}): Target {
     },
     collection: () => opened(db).collection(`c${++count}`),
   };
+  return target;
 }
 
 /** Matches an error of the server by its code. */
