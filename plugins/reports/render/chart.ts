@@ -29,7 +29,9 @@ export interface ScaledChart extends ChartBlock {
  */
 export function scaleChart(chart: ChartBlock, language: 'zh' | 'en'): ScaledChart {
   const unit = chart.unit?.trim() ?? '';
-  const largest = Math.max(0, ...chart.series.flatMap((series) => series.values.map((value) => Math.abs(value ?? 0))));
+  const largest = chart.series
+    .flatMap((series) => series.values.slice(0, chart.categories.length))
+    .reduce((top: number, value) => Math.max(top, Math.abs(value ?? 0)), 0);
   const steps: [number, string][] =
     language === 'zh'
       ? [
@@ -168,10 +170,13 @@ function unique(names: string[]): string[] {
   });
 }
 
-const label = (value: number): string =>
-  value.toLocaleString('en-US', {
-    maximumFractionDigits: Math.abs(value) >= 1000 ? 0 : Math.abs(value) >= 100 ? 1 : 2,
-  });
+// Making a formatter is dear: one per number of digits.
+const formats = [0, 1, 2].map((digits) => new Intl.NumberFormat('en-US', { maximumFractionDigits: digits }));
+
+function label(value: number): string {
+  const size = Math.abs(value);
+  return formats[size >= 1000 ? 0 : size >= 100 ? 1 : 2]?.format(value) ?? String(value);
+}
 
 const config = (font: string) => ({
   font,

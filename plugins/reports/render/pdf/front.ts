@@ -26,7 +26,7 @@ export function drawCover(sheet: Sheet, report: ReportDocument, labels: ReportLa
   const rows = coverRows(report, labels).map(({ label, value }) => [label, value]);
   drawTable(
     sheet,
-    { head: [labels.item, labels.value], rows, labels: true },
+    { head: [labels.item, labels.value], rows, labels: true, headless: true },
     { caption: '', continued: labels.continued, dataLabel: '', ref: undefined },
   );
   if (report.notice) drawNotice(sheet, regular.drawable(report.notice));

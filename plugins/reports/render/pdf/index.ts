@@ -132,9 +132,10 @@ async function drawReport(sheet: Sheet, report: ReportDocument, labels: ReportLa
     drawParagraphs(sheet, report.sources.length ? labels.sourcesIntro : labels.noSources, [], new Set());
     for (const entry of report.sources) {
       const rows = sourceRows(entry, labels).map(({ label, value }) => [label, value]);
-      drawHeading(sheet, `${labels.data(entry.ref)}  ${entry.title}`, 3, rows.length ? 70 : 0, sourceAnchor(entry.ref));
+      const name = `${labels.data(entry.ref)}  ${entry.title}`;
+      drawHeading(sheet, name, 3, rows.length > 0 ? tableSpace(rows.length) : 0, sourceAnchor(entry.ref));
       if (rows.length === 0) continue;
-      const content = { head: [labels.item, labels.value], rows, labels: true };
+      const content = { head: [labels.item, labels.value], rows, labels: true, headless: true };
       drawTable(sheet, content, { caption: '', continued: labels.continued, dataLabel: '', ref: undefined });
     }
   }

@@ -10,6 +10,8 @@ export interface TableContent {
   rows: string[][];
   /** The first column holds labels: bold on a tint. */
   labels?: boolean;
+  /** Without a head: for short lists of labels and values. */
+  headless?: boolean;
 }
 
 export interface TableFrame {
@@ -43,6 +45,7 @@ export function drawTable(sheet: Sheet, content: TableContent, frame: TableFrame
     drawPart(sheet, head, rows, columns, {
       ...frame,
       labels: content.labels ?? false,
+      headless: content.headless ?? false,
       caption: part === 0 || !frame.caption ? frame.caption : frame.caption + frame.continued,
     });
   });
@@ -60,16 +63,17 @@ function drawPart(
   head: string[],
   rows: string[][],
   columns: Column[],
-  frame: TableFrame & { labels: boolean },
+  frame: TableFrame & { labels: boolean; headless: boolean },
 ): void {
   const headCells = columns.map((column) =>
     breakLines(head[column.index] ?? '', sheet.faces.bold, style.size, inner(column)).slice(0, maxHeadLines),
   );
-  const headHeight = rowHeight(headCells);
+  const headHeight = frame.headless ? 0 : rowHeight(headCells);
 
   const open = (caption: string) => {
     drawCaption(sheet, caption, frame.dataLabel, frame.ref);
     sheet.rule(sheet.left, sheet.y, sheet.width, colors.accent, 0.9);
+    if (frame.headless) return;
     sheet.fill(sheet.left, sheet.y, sheet.width, headHeight, colors.headFill);
     drawCells(sheet, columns, headCells, 0, maxHeadLines, () => 'bold');
     sheet.y += headHeight;
@@ -175,22 +179,27 @@ function planColumns(sheet: Sheet, head: string[], rows: string[][], labels: boo
     ];
   }
 
-  const parts: (typeof columns)[] = [];
   const [lead, ...others] = columns;
   if (!lead) return [];
-  let part = [lead];
+  return divide(lead, others, sheet.width).map((part) => spread([lead, ...part], sheet.width));
+}
+
+/** Columns beside the first one, in as few parts as the width allows and of about equal size. */
+function divide<Item extends { min: number }>(lead: Item, others: Item[], width: number): Item[][] {
+  let parts = 1;
   let used = lead.min;
-  for (const column of others) {
-    if (used + column.min > sheet.width && part.length > 1) {
-      parts.push(part);
-      part = [lead];
+  others.forEach(({ min }, index) => {
+    if (used + min > width && index > 0) {
+      parts += 1;
       used = lead.min;
     }
-    part.push(column);
-    used += column.min;
-  }
-  parts.push(part);
-  return parts.map((columnsOfPart) => spread(columnsOfPart, sheet.width));
+    used += min;
+  });
+  const size = Math.max(1, Math.ceil(others.length / parts));
+  const divided = Array.from({ length: Math.ceil(others.length / size) }, (_, part) =>
+    others.slice(part * size, (part + 1) * size),
+  );
+  return divided.length > 0 ? divided : [[]];
 }
 
 function spread(columns: { index: number; numeric: boolean; min: number; natural: number }[], width: number): Column[] {
