@@ -21,6 +21,8 @@ export const jsonField = (options: { required?: boolean; default?: () => unknown
 const TEXT_KEY = '~json';
 /** Levels that are stored as documents; MongoDB allows 100 in all, what lies deeper is stored as text. */
 const MAX_STORED_DEPTH = 60;
+/** Deeper values are refused: everything that walks them, ours and the runtime's own, is recursive. */
+const MAX_DEPTH = 500;
 
 /** Names that mongoose or the BSON library treat as their own when they meet them in plain objects. */
 const RESERVED_KEYS = new Set([
@@ -48,16 +50,19 @@ const isPlainObject = (value: unknown): value is Record<string, unknown> => {
 };
 
 function toText(value: unknown): Record<string, string> {
-  try {
-    return { [TEXT_KEY]: JSON.stringify(value) };
-  } catch (error) {
-    throw new AppError(
-      'invalid',
-      'JSON_NOT_STORABLE',
-      { zh: '数据嵌套过深或无法存储', en: 'The value is nested too deeply or cannot be stored' },
-      { cause: error },
-    );
+  checkDepth(value, MAX_DEPTH);
+  return { [TEXT_KEY]: JSON.stringify(value) };
+}
+
+function checkDepth(value: unknown, levels: number): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (levels === 0) {
+    throw new AppError('invalid', 'JSON_TOO_DEEP', {
+      zh: `数据嵌套超过 ${MAX_DEPTH} 层`,
+      en: `The value is nested deeper than ${MAX_DEPTH} levels`,
+    });
   }
+  for (const inner of Object.values(value)) checkDepth(inner, levels - 1);
 }
 
 /** Turns a free-form value into its stored form; values that are safe as they are come back unchanged. */

@@ -70,7 +70,7 @@ test('encodeJson: deep nesting becomes text, too deep is refused', () => {
   assert.deepEqual(decodeJson(clone(encodeJson(deep))), deep);
   let tooDeep: unknown = 1;
   for (let level = 0; level < 200_000; level += 1) tooDeep = [tooDeep];
-  assert.throws(() => encodeJson(tooDeep), { code: 'JSON_NOT_STORABLE', kind: 'invalid' });
+  assert.throws(() => encodeJson(tooDeep), { code: 'JSON_TOO_DEEP', kind: 'invalid' });
 });
 
 const schema = new mongoose.Schema(
