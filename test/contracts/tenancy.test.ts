@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Answer, type CallOptions, callApi } from '../support/api-client.ts';
+import { startTestServer } from '../support/app.ts';
+
+/** What a stranger sends where a route wants a body; the checks of the body pass, so that only the owner is in the way. */
+const BODIES: Readonly<Record<string, unknown>> = {
+  'PUT /tasks/:taskId': { taskName: 'mine now' },
+  'POST /tasks/:taskId/outline': {
+    title: 't',
+    rootNode: { nodeId: 'r', title: 'r', children: [{ nodeId: 'a', title: 'a' }] },
+  },
+  'POST /outline/:outlineId/confirm': { confirmerId: 'x', confirmerName: 'x' },
+  'POST /tasks/:taskId/data-packages': { knowledgeUnitId: 'ku_1', autoData: { a: 1 } },
+  'POST /tasks/:taskId/reports': { title: 'x' },
+};
+
+const UNKNOWN_ID = '00000000-0000-4000-8000-000000000000';
+
+async function account(url: string, name: string): Promise<{ token: string; tenant: string }> {
+  const body = { email: `${name}@example.com`, password: 'Abc12345' };
+  await callApi(url, 'POST', '/users/register', { body });
+  const { data } = (await callApi(url, 'POST', '/users/login', { body })).body;
+  return { token: data.access_token, tenant: `${name}-bank` };
+}
+
+test('every route with an id: other tenants and other users find nothing and change nothing', async (t) => {
+  const { url, server } = await startTestServer(t);
+  const [owner, stranger] = [await account(url, 'owner'), await account(url, 'stranger')];
+  const as = (who: CallOptions, method: string, path: string, body?: unknown): Promise<Answer> =>
+    callApi(url, method, path, { ...who, body });
+  const created = async (path: string, body: unknown) => (await as(owner, 'POST', path, body)).body.data;
+
+  const { taskId } = await created('/tasks', { taskName: '贷前调查报告' });
+  const { outlineId } = await created(`/tasks/${taskId}/outline`, BODIES['POST /tasks/:taskId/outline']);
+  const { packageId } = await created(`/tasks/${taskId}/data-packages`, {
+    knowledgeUnitId: 'ku_1',
+    autoData: { 企业名称: 'ABC公司' },
+  });
+  await created(`/outline/${outlineId}/confirm`, BODIES['POST /outline/:outlineId/confirm']);
+  await created(`/data-packages/${packageId}/confirm`, {});
+  const { reportId } = await created(`/tasks/${taskId}/reports`, { title: 'r' });
+  await as(owner, 'GET', `/tasks/${taskId}/progress`);
+  await as(stranger, 'POST', '/tasks', { taskName: 'own' });
+  const ids: Readonly<Record<string, string>> = { taskId, outlineId, packageId, reportId };
+  const before = (await as(owner, 'GET', `/tasks/${taskId}`)).body.data;
+  assert.equal(before.status, 'COMPLETED');
+
+  let tried = 0;
+  for (const { contract, routes } of server.app.host.routes) {
+    for (const { method, path, auth } of routes) {
+      const names = [...path.matchAll(/:([^/]+)/g)].map(([, name]) => String(name));
+      if (names.length === 0) continue;
+      const route = `${method} ${path}`;
+      // A new route has to say here whose objects its ids name.
+      assert.ok(
+        names.every((name) => ids[name] !== undefined),
+        `${contract} ${route}: no object to try it with`,
+      );
+      const target = path.replace(/:([^/]+)/g, (_, name: string) => ids[name] ?? '');
+      const foreign = await as(stranger, method, target, BODIES[route]);
+      assert.equal(foreign.status, 404, `${contract} ${route} in the stranger's own tenant: ${foreign.text}`);
+      const unknown = await as(stranger, method, target.replace(/[0-9a-f-]{36}/, UNKNOWN_ID), BODIES[route]);
+      assert.deepEqual(
+        [unknown.status, unknown.body?.message],
+        [foreign.status, foreign.body?.message],
+        `${route}: foreign and unknown differ`,
+      );
+      if (auth === 'tenant') {
+        const intruding = await as({ ...stranger, tenant: owner.tenant }, method, target, BODIES[route]);
+        assert.equal(intruding.status, 403, `${contract} ${route} in the owner's tenant: ${intruding.text}`);
+        const nowhere = await as({ token: stranger.token }, method, target, BODIES[route]);
+        assert.equal(nowhere.status, 400, `${contract} ${route} without a tenant`);
+      }
+      assert.equal(
+        (await callApi(url, method, target, { tenant: owner.tenant, body: BODIES[route] })).status,
+        401,
+        `${contract} ${route} without a token`,
+      );
+      tried++;
+    }
+  }
+  assert.ok(tried >= 11, `${tried} routes tried`);
+  assert.deepEqual((await as(owner, 'GET', `/tasks/${taskId}`)).body.data, before);
+  const listed = (await as(stranger, 'GET', '/tasks')).body.data;
+  assert.deepEqual(
+    listed.records.map(({ taskName }: { taskName: string }) => taskName),
+    ['own'],
+  );
+});
