@@ -352,10 +352,10 @@ test('404: ids of other tenants, unknown ids and ids of another kind are not fou
   );
 });
 
-test('405: what the document does not offer is refused in its envelope', async () => {
+test('405: a task cannot be deleted', async () => {
   const { taskId } = await client.ok('POST', '/tasks', { taskName: '方法' });
-  const answer = await client.call('DELETE', `/tasks/${taskId}`);
-  assert.deepEqual([answer.status, answer.body.code, answer.body.data], [405, 405, null]);
+  assert.equal((await client.call('DELETE', `/tasks/${taskId}`)).status, 405);
+  await client.ok('GET', `/tasks/${taskId}`);
 });
 
 test('409: every action that does not fit the state is refused', async () => {
