@@ -17,6 +17,10 @@ export const palette = [
 
 const maxCategories = 120;
 const maxSeries = 10;
+/** Beyond this an axis has no room for its figures. */
+const maxValue = 1e18;
+/** Characters of names beside a chart, where they may not push it off the page. */
+const maxName = { category: 28, series: 30, unit: 16 };
 
 /** A chart with its values in the unit that its axis shows. */
 export interface ScaledChart extends ChartBlock {
@@ -28,7 +32,7 @@ export interface ScaledChart extends ChartBlock {
  * read. The figures in tables stay as they are.
  */
 export function scaleChart(chart: ChartBlock, language: 'zh' | 'en'): ScaledChart {
-  const unit = chart.unit?.trim() ?? '';
+  const unit = cut(chart.unit?.trim() ?? '', maxName.unit);
   const largest = chart.series
     .flatMap((series) => series.values.slice(0, chart.categories.length))
     .reduce((top: number, value) => Math.max(top, Math.abs(value ?? 0)), 0);
@@ -59,7 +63,7 @@ export function isDrawable(chart: ChartBlock): boolean {
   const values = chart.series.flatMap((series) => series.values.slice(0, chart.categories.length));
   const numbers = values.filter((value) => typeof value === 'number' && Number.isFinite(value));
   if (numbers.length === 0 || chart.categories.length === 0) return false;
-  if (numbers.some((value) => value !== null && Math.abs(value) > 1e30)) return false;
+  if (numbers.some((value) => value !== null && Math.abs(value) > maxValue)) return false;
   if (chart.series.length > maxSeries || chart.categories.length > maxCategories) return false;
   if (chart.kind !== 'pie') return true;
   return chart.series.length === 1 && numbers.every((value) => value !== null && value >= 0) && numbers.some(Boolean);
@@ -81,7 +85,9 @@ export function chartTable(chart: ChartBlock, labels: ReportLabels): TableBlock 
 }
 
 const formatValue = (value: number | null): string =>
-  value === null || !Number.isFinite(value) ? '—' : value.toLocaleString('en-US', { maximumFractionDigits: 6 });
+  value === null || !Number.isFinite(value)
+    ? '—'
+    : value.toLocaleString('en-US', { maximumFractionDigits: 6, signDisplay: 'negative' });
 
 export interface ChartSize {
   /** Pixels of the SVG (points in the PDF). */
@@ -149,8 +155,8 @@ interface Datum {
 }
 
 function dataOf(chart: ScaledChart): Datum[] {
-  const names = unique(chart.series.map(({ name }) => name));
-  const categories = unique(chart.categories);
+  const names = unique(chart.series.map(({ name }) => cut(name, maxName.series)));
+  const categories = categoryNames(chart);
   return chart.series.flatMap(({ values }, series) =>
     categories.flatMap((category, index) => {
       const value = values[index];
@@ -159,6 +165,12 @@ function dataOf(chart: ScaledChart): Datum[] {
     }),
   );
 }
+
+const categoryNames = (chart: ChartBlock): string[] =>
+  unique(chart.categories.map((category) => cut(category, maxName.category)));
+
+const cut = (name: string, length: number): string =>
+  name.length > length ? `${name.slice(0, length - 1).toWellFormed()}…` : name;
 
 /** Vega joins equal names into one; a document may well repeat them. */
 function unique(names: string[]): string[] {
@@ -171,7 +183,9 @@ function unique(names: string[]): string[] {
 }
 
 // Making a formatter is dear: one per number of digits.
-const formats = [0, 1, 2].map((digits) => new Intl.NumberFormat('en-US', { maximumFractionDigits: digits }));
+const formats = [0, 1, 2].map(
+  (digits) => new Intl.NumberFormat('en-US', { maximumFractionDigits: digits, signDisplay: 'negative' }),
+);
 
 function label(value: number): string {
   const size = Math.abs(value);
@@ -197,7 +211,7 @@ const config = (font: string) => ({
 
 function axisSpec(chart: ScaledChart, { width, height, font }: ChartSize): object {
   const data = dataOf(chart);
-  const categories = [...new Set(data.map(({ c }) => c))];
+  const categories = categoryNames(chart);
   const series = [...new Set(data.map(({ s }) => s))];
   const room = (width - 60) / Math.max(1, categories.length);
   const tilted = Math.max(...categories.map((category) => emWidth(category) * 9)) > room - 4;
@@ -205,12 +219,15 @@ function axisSpec(chart: ScaledChart, { width, height, font }: ChartSize): objec
     field: 'c',
     type: 'ordinal',
     sort: null,
-    scale: chart.kind === 'bar' ? { paddingInner: 0.3, paddingOuter: 0.2 } : { padding: 0.4 },
+    scale: {
+      domain: categories,
+      ...(chart.kind === 'bar' ? { paddingInner: 0.3, paddingOuter: 0.2 } : { padding: 0.4 }),
+    },
     axis: {
       title: null,
       labelAngle: tilted ? -38 : 0,
       labelAlign: tilted ? 'right' : 'center',
-      labelLimit: tilted ? 110 : 0,
+      labelLimit: tilted ? 90 : 0,
       labelOverlap: true,
       grid: false,
     },
@@ -219,7 +236,12 @@ function axisSpec(chart: ScaledChart, { width, height, font }: ChartSize): objec
   const high = Math.max(...data.map(({ v }) => v));
   // A line far from zero would be flat against the top if the axis began there.
   const zero = chart.kind === 'bar' || low <= 0 || low < high * 0.6;
-  const y = { field: 'v', type: 'quantitative', scale: { zero, nice: true }, axis: { title: null, tickCount: 5 } };
+  const y = {
+    field: 'v',
+    type: 'quantitative',
+    scale: low === 0 && high === 0 ? { domain: [0, 1] } : { zero, nice: true },
+    axis: { title: null, tickCount: 5 },
+  };
   const legendWidth = Math.max(...series.map(emWidth)) * 9 + 34;
   const color = {
     field: 's',
@@ -250,7 +272,7 @@ function axisSpec(chart: ScaledChart, { width, height, font }: ChartSize): objec
   const mark =
     chart.kind === 'bar'
       ? { type: 'bar', maxBandSize: 46 }
-      : { type: 'line', strokeWidth: 1.8, point: { filled: true, size: 26 } };
+      : { type: 'line', strokeWidth: 1.8, point: categories.length <= 24 && { filled: true, size: 26 } };
   return {
     width: width - 12,
     height: height - 8,

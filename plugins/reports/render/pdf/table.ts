@@ -107,7 +107,7 @@ function drawPart(
       if (linesThatFit(sheet) < 1) turn();
       const count = Math.min(lines - from, linesThatFit(sheet));
       const slice = count * style.leading + 2 * style.padY;
-      if (frame.labels) sheet.fill(sheet.left, sheet.y, columns[0]?.width ?? 0, slice, colors.labelFill);
+      if (frame.labels) sheet.fill(sheet.left, sheet.y + 0.5, columns[0]?.width ?? 0, slice - 0.8, colors.labelFill);
       drawCells(sheet, columns, cells, from, count, weight);
       sheet.y += slice;
       from += count;
