@@ -16,7 +16,13 @@ interface FileDocument {
   metadata: { tenantId: string; fileId: string; own: unknown };
 }
 
-/** Chunks whose upload never ended are older than this when they are cleared away. */
+/** Noted before the first chunk and removed after the last, so that what a crash left can be found without reading chunks. */
+interface UploadDocument {
+  _id: FileId;
+  startedAt: Date;
+}
+
+/** An upload that is noted for longer than this has been cut off. */
 const ABANDONED_MS = 24 * 3600_000;
 
 export interface TenantFilesParts extends TenantFiles {
@@ -35,6 +41,8 @@ export function createTenantFiles(connection: mongoose.Connection, name: string)
   };
   const bucket = () => new mongoose.mongo.GridFSBucket(database(), { bucketName: name });
   const entries = () => database().collection<FileDocument>(`${name}.files`);
+  const chunks = () => database().collection<{ files_id: FileId }>(`${name}.chunks`);
+  const uploads = () => database().collection<UploadDocument>(`${name}.uploads`);
 
   const find = (principal: { tenantId: string }, fileId: string) =>
     translated(() =>
@@ -53,20 +61,23 @@ export function createTenantFiles(connection: mongoose.Connection, name: string)
       const tenantId = requireTenant(principal);
       const known = await find(principal, id);
       if (known) {
-        if (!(content instanceof Uint8Array)) Readable.from(content).destroy();
+        if ('destroy' in content && typeof content.destroy === 'function') content.destroy();
         return view(known);
       }
       const upload = bucket().openUploadStream(filename, {
         metadata: { tenantId, fileId: id, own: encodeJson(metadata) },
       });
       const source = content instanceof Uint8Array ? Readable.from([content], { objectMode: false }) : content;
+      await translated(() => uploads().insertOne({ _id: upload.id, startedAt: new Date() }));
       try {
         await translated(() => pipeline(source, upload));
       } catch (error) {
-        await database().collection(`${name}.chunks`).deleteMany({ files_id: upload.id });
+        await chunks().deleteMany({ files_id: upload.id });
         const winner = isDuplicate(error) ? await find(principal, id) : undefined;
         if (winner) return view(winner);
         throw error;
+      } finally {
+        await uploads().deleteOne({ _id: upload.id });
       }
       return { id, filename, size: upload.length, metadata };
     },
@@ -93,20 +104,13 @@ export function createTenantFiles(connection: mongoose.Connection, name: string)
 
     async ready() {
       await entries().createIndex({ 'metadata.tenantId': 1, 'metadata.fileId': 1 }, { unique: true });
-      await database().collection(`${name}.chunks`).createIndex({ files_id: 1, n: 1 }, { unique: true });
-      await clearAbandoned(database(), name);
+      await chunks().createIndex({ files_id: 1, n: 1 }, { unique: true });
+      const abandoned = uploads().find({ startedAt: { $lt: new Date(Date.now() - ABANDONED_MS) } });
+      for await (const { _id } of abandoned) {
+        if (!(await entries().findOne({ _id }, { projection: { _id: 1 } })))
+          await chunks().deleteMany({ files_id: _id });
+        await uploads().deleteOne({ _id });
+      }
     },
   };
-}
-
-/** Removes the chunks of uploads that a crash cut off. */
-async function clearAbandoned(database: mongoose.mongo.Db, name: string): Promise<void> {
-  const chunks = database.collection(`${name}.chunks`);
-  const entries = database.collection(`${name}.files`);
-  const before = mongoose.mongo.ObjectId.createFromTime(Math.floor((Date.now() - ABANDONED_MS) / 1000));
-  // Every upload has exactly one chunk 0, so this reads one small document per file.
-  const first = chunks.find({ n: 0, _id: { $lt: before } }, { projection: { files_id: 1 } });
-  for await (const { files_id } of first) {
-    if (!(await entries.findOne({ _id: files_id }, { projection: { _id: 1 } }))) await chunks.deleteMany({ files_id });
-  }
 }

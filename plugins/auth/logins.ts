@@ -27,7 +27,7 @@ export interface LoginOptions {
 }
 
 export interface Logins {
-  start(api: LoginApi, accountId: string): Promise<Tokens>;
+  start(api: LoginApi, accountId: string): Promise<{ tokens: Tokens; loginId: string }>;
   /**
    * @param check called before the refresh token is used up; throws when the account may not go on
    * @throws {AppError} REFRESH_INVALID
@@ -106,7 +106,7 @@ export function createLogins({ database, signer, lifetimes, cacheMs, now }: Logi
         ...(refreshId !== undefined && { refreshId }),
         expiresAt: inSeconds(access + (refresh ?? 0)),
       });
-      return tokensOf(api, accountId, login._id, refreshId);
+      return { tokens: tokensOf(api, accountId, login._id, refreshId), loginId: login._id };
     },
 
     async refresh(api, token, check) {

@@ -110,9 +110,15 @@ export function createAccountService(options: AccountServiceOptions): AccountSer
       if (!(await passwords.verify(found?.passwordHash, password)) || !found) throw errors.loginFailed();
       // After the password, so that nobody learns from the answer who is blocked.
       if (found.status !== 'active') throw errors.accountBlocked();
-      const tokens = await logins.start(api, found._id);
-      const changed = await change({ _id: found._id }, { $set: { lastLoginAt: new Date(now()) } });
-      return { ...tokens, account: toAccount(changed ?? found) };
+      const { tokens, loginId } = await logins.start(api, found._id);
+      const { _id, passwordHash } = found;
+      const changed = await change({ _id, passwordHash }, { $set: { lastLoginAt: new Date(now()) } });
+      if (!changed) {
+        // The password was changed meanwhile, and this login was too late to be among those that it ended.
+        await logins.end(loginId);
+        throw errors.loginFailed();
+      }
+      return { ...tokens, account: toAccount(changed) };
     },
 
     refresh: (api, refreshToken) =>

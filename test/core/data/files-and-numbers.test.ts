@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { after, test } from 'node:test';
+import mongoose from 'mongoose';
 import { connectDatabase } from '../../../core/data/connect.ts';
 import { createNumbers } from '../../../core/data/numbers.ts';
 import { createLogger } from '../../../core/log.ts';
@@ -73,6 +74,28 @@ test('files: an upload that fails leaves no file and no chunks', async () => {
   await assert.rejects(files.write(a, { id: 'cut', filename: 'x', content: Readable.from(failing()) }), /cut off/);
   assert.equal(await files.open(a, 'cut'), undefined);
   assert.equal(await chunks(), before);
+  assert.equal(await database.connection.collection('uploads.uploads').countDocuments({}), 0);
+});
+
+test('files: what a crash left of an upload is cleared away at the next start, whole files are not', async () => {
+  const raw = (part: string) => database.connection.collection(`swept.${part}`);
+  const stored = await database.files('swept').write(a, { filename: 'whole', content: Buffer.from('whole') });
+  const whole = await raw('files').findOne({});
+  const [cut, running] = [new mongoose.mongo.ObjectId(), new mongoose.mongo.ObjectId()];
+  await raw('chunks').insertMany([cut, running].map((files_id) => ({ files_id, n: 0, data: Buffer.from('part') })));
+  const old = new Date(Date.now() - 2 * 86_400_000);
+  await raw('uploads').insertMany([
+    { _id: cut, startedAt: old },
+    { _id: running, startedAt: new Date() },
+    { _id: whole?._id, startedAt: old },
+  ]);
+  const restarted = await connectDatabase(database.uri, { log: createLogger('silent') });
+  assert.equal(String(await restarted.files('swept').read(a, stored.id)), 'whole');
+  await restarted.ready();
+  assert.equal(String(await restarted.files('swept').read(a, stored.id)), 'whole');
+  assert.deepEqual(await raw('chunks').distinct('files_id'), [whole?._id, running]);
+  assert.deepEqual(await raw('uploads').distinct('_id'), [running]);
+  await restarted.close();
 });
 
 test('numbers: count from 1 per kind and never change', async () => {

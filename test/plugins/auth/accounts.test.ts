@@ -284,6 +284,39 @@ test('changePassword: of two at once one wins', async () => {
   ]);
 });
 
+test('login: one that the change of the password overtakes does not count', async () => {
+  const { email } = await person();
+  const { principal } = await loginAs(email);
+  // All of them read the old password's hash; some finish before the change is stored and some after.
+  const racing = Array.from({ length: 6 }, () => accounts.login('research', email, 'Abc12345'));
+  const [, ...late] = await Promise.allSettled([accounts.changePassword(principal, 'Abc12345', 'new456'), ...racing]);
+  for (const result of late) {
+    if (result.status === 'fulfilled') assert.equal(await kindOf(result.value.accessToken), 'invalid');
+    else assert.equal(result.reason.code, 'LOGIN_FAILED');
+  }
+});
+
+test('revocation and blocking: another process sees them when its cache has expired', async () => {
+  const root = await admin();
+  const { email, id } = await person();
+  const other = createAuth({ database, jwtSecret, config: { ...config, cacheMs: 5000 }, now: () => clock });
+  const { accessToken, principal } = await loginAs(email);
+  const second = await loginAs(email);
+  const kinds = async () => {
+    const check = await other.authenticator.check(accessToken);
+    return check.kind === 'jwt' && check.identity.blocked ? 'blocked' : check.kind;
+  };
+  assert.equal(await kinds(), 'jwt');
+  await accounts.setStatus(root, id, 'suspended');
+  clock += 5001;
+  assert.equal(await kinds(), 'blocked');
+  await accounts.setStatus(root, id, 'active');
+  await accounts.logout(principal);
+  clock += 5001;
+  assert.equal(await kinds(), 'invalid');
+  assert.equal((await other.authenticator.check(second.accessToken)).kind, 'jwt');
+});
+
 test('setStatus: a blocked account is refused at once everywhere, and comes back', async () => {
   const root = await admin();
   const { email, id } = await person();
