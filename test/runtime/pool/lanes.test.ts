@@ -13,8 +13,9 @@ for (const lane of ['shared', 'isolated'] satisfies LaneName[]) {
 
     let pool: Awaited<ReturnType<typeof startPool>>;
     before(async () => {
-      pool = await startPool({ after });
+      pool = await startPool();
     });
+    after(() => pool.close({ graceMs: 0 }));
 
     test('run: defaults are filled, and the node sees its step', async () => {
       const input = {

@@ -1,3 +1,4 @@
+import type { TestContext } from 'node:test';
 import { AppError } from '../../../core/errors.ts';
 import { createLogger } from '../../../core/log.ts';
 import type { Principal } from '../../../core/principal.ts';
@@ -11,9 +12,9 @@ export const principal: Principal = { kind: 'user', accountId: 'account-1', tena
 
 const nodes = ['echo', 'echo-isolated', 'act', 'act-isolated'].map((name) => fixture(`nodes/${name}.ts`));
 
-/** A pool with the fixture nodes; it is closed after the test. */
+/** A pool with the fixture nodes; given a test it is closed after it. */
 export async function startPool(
-  t: TestContext,
+  t?: TestContext,
   options: Partial<PoolOptions> = {},
 ): Promise<Pool & { lines: string[] }> {
   const lines: string[] = [];
@@ -26,7 +27,7 @@ export async function startPool(
     shared: { threads: 1, graceMs: 400, ...options.shared },
     isolated: { threads: 1, graceMs: 400, ...options.isolated },
   });
-  t.after(() => pool.close({ graceMs: 0 }));
+  t?.after(() => pool.close({ graceMs: 0 }));
   return Object.assign(pool, { lines });
 }
 
