@@ -13,6 +13,8 @@ export default defineNode({
   type: 'report.material',
   version: 1,
   lane: 'shared',
+  // A restart of the server counts as well as a crash of the thread; only a task that never gets through may fail the run.
+  retries: 20,
   config: Type.Object({}),
   input: Type.Object({
     ref: Type.String(),

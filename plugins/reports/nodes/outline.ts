@@ -41,6 +41,8 @@ export default defineNode({
   type: 'report.outline',
   version: 1,
   lane: 'shared',
+  // A restart of the server counts as well as a crash of the thread; only a task that never gets through may fail the run.
+  retries: 20,
   config: Type.Object({ model: Type.Optional(Type.String({ description: 'model key; unknown: the default model' })) }),
   input: Type.Object({
     language: oneOf(['zh', 'en']),

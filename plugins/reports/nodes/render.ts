@@ -8,6 +8,8 @@ export default defineNode({
   type: 'report.render',
   version: 1,
   lane: 'isolated',
+  // More than the default, because restarts of the server count too; a document that kills the renderer still ends.
+  retries: 4,
   timeoutMs: 180_000,
   config: Type.Object({}),
   input: Type.Object({

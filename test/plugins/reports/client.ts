@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { type Answer, type CallOptions, callApi } from '../../support/api-client.ts';
 
 export interface Message {
@@ -138,4 +142,17 @@ async function openStream(url: string, headers: Record<string, string>): Promise
     },
     close: () => abort.abort(),
   };
+}
+
+/** The manifest of the project with other options for the reports plugin. */
+export function manifestWith(t: Pick<TestContext, 'after'>, options: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'koagent-manifest-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const config = new URL('../../../config/', import.meta.url).pathname;
+  const text = readFileSync(join(config, 'manifest.yaml'), 'utf8')
+    .replaceAll('from: ../plugins', `from: ${join(config, '../plugins')}`)
+    .replace(/(reports:\n(?: {4}.*\n)*? {4}options: )\{\}/, `$1${options}`);
+  const path = join(folder, 'manifest.yaml');
+  writeFileSync(path, text);
+  return path;
 }

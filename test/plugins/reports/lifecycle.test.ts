@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, type TestContext, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { systemPrincipal } from '../../../core/principal.ts';
 import { startTestServer, type TestServer } from '../../support/app.ts';
 import { type FakeOpenAI, type SeenRequest, startFakeOpenAI } from '../../support/fake-openai.ts';
-import { type ReportClient, reportClient } from './client.ts';
+import { manifestWith, type ReportClient, reportClient } from './client.ts';
 
 // Tasks whose steps take time, fail, or are stopped: with a model that the test holds in its hand.
 
@@ -219,19 +216,6 @@ test('failure: after a draft that failed, an outline may be posted or the draft 
   );
   assert.equal(messages.at(-1)?.data.status, 'FAILED');
 });
-
-/** The manifest of the project with other options for the reports plugin. */
-function manifestWith(t: TestContext, options: string): string {
-  const folder = mkdtempSync(join(tmpdir(), 'koagent-manifest-'));
-  t.after(() => rmSync(folder, { recursive: true }));
-  const config = new URL('../../../config/', import.meta.url).pathname;
-  const text = readFileSync(join(config, 'manifest.yaml'), 'utf8')
-    .replaceAll('from: ../plugins', `from: ${join(config, '../plugins')}`)
-    .replace(/(reports:\n(?: {4}.*\n)*? {4}options: )\{\}/, `$1${options}`);
-  const path = join(folder, 'manifest.yaml');
-  writeFileSync(path, text);
-  return path;
-}
 
 test('limits: above the number of running tasks a tenant gets 429 with Retry-After, other tenants do not', async (t) => {
   const KOAGENT_MANIFEST = manifestWith(t, '{ runningPerTenant: 1, formats: [PDF] }');

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type TestContext, test } from 'node:test';
+import { systemPrincipal } from '../../../core/principal.ts';
+import { startTestServer } from '../../support/app.ts';
+import { startFakeOpenAI } from '../../support/fake-openai.ts';
+import { manifestWith, type ReportClient, reportClient } from './client.ts';
+
+// A server that is killed in the middle of a report, again and again, until the report is done.
+
+const KILLS = process.env.KOAGENT_TEST_FULL ? 20 : 5;
+const CHAPTERS = 12;
+const ENTRY = new URL('../../../scripts/start.ts', import.meta.url).pathname;
+
+/** A small deterministic generator, so that a failing series can be repeated: KOAGENT_TEST_SEED. */
+const random = (() => {
+  let state = Number(process.env.KOAGENT_TEST_SEED ?? Date.now() % 1_000_000);
+  console.log(`# seed ${state}`);
+  return () => {
+    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
+    return state / 2_147_483_648;
+  };
+})();
+
+const freePort = async (): Promise<number> => {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as { port: number };
+  probe.close();
+  return port;
+};
+
+interface Child {
+  process: ChildProcess;
+  /** Resolves when it listens. */
+  url: Promise<string>;
+  kill(): Promise<void>;
+}
+
+function startChild(t: TestContext, env: Record<string, string>): Child {
+  const child = spawn(process.execPath, [ENTRY], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const url = new Promise<string>((resolve, reject) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const { url: address } = JSON.parse(line) as { url?: string };
+      if (address !== undefined) resolve(address);
+    });
+    child.once('exit', (code, signal) => reject(new Error(`the server ended before it listened: ${code ?? signal}`)));
+  });
+  // A kill before it listens is part of the test.
+  url.catch(() => undefined);
+  const kill = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  };
+  t.after(kill);
+  return { process: child, url, kill };
+}
+
+test(`kill -9: a report that is cut off ${KILLS} times is completed, nothing is written twice`, async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'koagent-kill-'));
+  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const openai = await startFakeOpenAI();
+  t.after(() => openai.close());
+  // Slow enough that a kill falls between chapters, quick enough that the report ends.
+  openai.always(() => ({
+    text: '本节内容[D1]。',
+    gate: new Promise((resolve) => setTimeout(resolve, 100 + random() * 300)),
+  }));
+  const port = await freePort();
+  const env = {
+    PORT: String(port),
+    KOAGENT_DATA_DIR: dataDir,
+    KOAGENT_LOG_LEVEL: 'info',
+    OPENAI_API_KEY: 'k',
+    OPENAI_BASE_URL: openai.url,
+    KOAGENT_MANIFEST: manifestWith(t, '{ chaptersAtOnce: 2 }'),
+  };
+  const first = startChild(t, env);
+  const client: ReportClient = await reportClient(await first.url, 'bank-1');
+  const units = Array.from({ length: CHAPTERS }, (_, at) => `ku_kill_${at}`);
+  const { taskId } = await client.taskWithOutline(units);
+  for (const unit of units) await client.confirmedPackage(taskId, unit, { 单元: unit, 收入: { 2021: 10, 2022: 12 } });
+  const { reportId } = await client.ok('POST', `/tasks/${taskId}/reports`, { title: '报告' });
+
+  let child = first;
+  let survived = 0;
+  for (let kill = 0; kill < KILLS; kill += 1) {
+    // From the moment it listens: some kills hit the recovery, some the chapters, some the rendering.
+    await new Promise((resolve) => setTimeout(resolve, random() * 700));
+    await child.kill();
+    child = startChild(t, env);
+    await child.url;
+    const { status } = await client.ok('GET', `/tasks/${taskId}`);
+    if (status !== 'COMPLETED') survived += 1;
+  }
+  assert.ok(survived >= 2, 'the kills must fall into the report');
+  const messages = await (await client.progress(taskId, { lastEventId: 0 })).until();
+  assert.equal(messages.at(-1)?.data.status, 'COMPLETED');
+  const generating = messages.filter(({ data }) => data.status === 'GENERATING').map(({ data }) => data.progress);
+  assert.deepEqual(
+    generating,
+    generating.toSorted((a, b) => a - b),
+  );
+  const task = await client.ok('GET', `/tasks/${taskId}`);
+  assert.deepEqual(
+    task.reports.map((each: Record<string, string>) => [each.reportId, each.status]),
+    [[reportId, 'COMPLETED']],
+  );
+  const pdf = await client.call('POST', `/reports/${reportId}/export`);
+  assert.ok(pdf.text.startsWith('%PDF'));
+  await child.kill();
+
+  const reopened = await startTestServer(t, { KOAGENT_DATA_DIR: dataDir });
+  const events = await reopened.server.runs.events(systemPrincipal('bank-1'), taskId.replace('task_', ''), 0, 100_000);
+  assert.deepEqual(
+    events.map(({ seq }) => seq),
+    events.map((_, at) => at),
+    'the log has no gap',
+  );
+  const done = events.filter(({ type }) => type === 'chapter_done').map(({ data }) => String(data.nodeId));
+  assert.deepEqual(done.toSorted(), units.map((_, at) => `node_${at + 1}`).toSorted());
+  for (const type of ['report_rendered', 'run_succeeded', 'run_started']) {
+    assert.equal(events.filter((event) => event.type === type).length, 1, type);
+  }
+  assert.equal(events.filter(({ data }) => data.status === 'COMPLETED').length, 1);
+  assert.ok(events.some(({ type }) => type === 'run_resumed'));
+});
