@@ -173,7 +173,7 @@ function wordsOf(language: ReportLanguage) {
     return {
       is: (label: string, text: string) => `${label}: ${text}`,
       within: (context: string, name: string) => (context ? `${context}, ${name}` : name),
-      measured: (name: string, unit: string) => (unit ? `${name} (${unit})` : name),
+      measured: (name: string, unit: string) => (unit && unit !== '%' ? `${name} (${unit})` : name),
       when: (label: string) => label,
       row: (name: string, cells: string[]) => `${name}: ${cells.join('; ')}`,
       figure: (point: Point, unit: string) => withUnit(point, unit, ' '),

@@ -6,6 +6,7 @@ import { namesShares, readMeasures, withoutUnit } from './units.ts';
 import {
   entriesOf,
   groupDigits,
+  isNameLike,
   isScalar,
   padDecimals,
   printLabel,
@@ -32,11 +33,17 @@ export function periodGrid(
     const cells = labels.map((label) => own(values, label));
     return readSeries(name, join(place.path, name), labels, cells, name, place, options);
   });
-  const decimals = new Map(
-    measures.map(([name, values]) => [name, sharedDecimals(labels.map((label) => own(values, label)))]),
+  const looks = new Map(
+    measures.map(([name, values]) => [
+      name,
+      lookOf(
+        labels.map((label) => own(values, label)),
+        name,
+      ),
+    ]),
   );
   const text = (values: Record<string, unknown>, label: string, name: string) =>
-    printFigure(own(values, label), name, decimals.get(name) ?? 0, options);
+    printFigure(own(values, label), name, looks.get(name), options);
   const names = measures.map(([name]) => printLabel(name));
   const table =
     labels.length <= maxAcross
@@ -168,12 +175,18 @@ function gridOfRecords(
   const columns = [...new Set(records.flatMap((record) => [...record.keys()]))];
   const cell = (record: Map<string, unknown>, column: string) => record.get(column);
   const shown = columns.slice(0, limits.columns);
-  const decimals = shown.map((column) => sharedDecimals(records.map((record) => cell(record, column))));
+  const looks = shown.map((column) =>
+    lookOf(
+      records.map((record) => cell(record, column)),
+      column,
+    ),
+  );
   const rows = records.map((record) =>
-    shown.map((column, index) => printFigure(cell(record, column), column, decimals[index] ?? 0, options)),
+    shown.map((column, index) => printFigure(cell(record, column), column, looks[index], options)),
   );
   const lead = leadColumn(columns, records);
   const names = lead === undefined ? [] : records.map((record) => String(cell(record, lead) ?? ''));
+  // Rows beyond the limit are not in the series either: a trend of the first rows would mislead.
   const periods = total <= limits.rows ? readPeriods(names) : undefined;
   const others = columns.slice(0, limits.columns).filter((column) => column !== lead);
   let axis: GridPart['axis'] = 'none';
@@ -200,15 +213,20 @@ function gridOfRecords(
   return cutGrid(part, options, budget, { rows: total, columns: columns.length });
 }
 
-/** The column whose cells name the rows: a period if there is one, or the first column of texts. */
+const timeColumn =
+  /^(?:年|年份|年度|会计年度|月|月份|季度|期间|报告期|期末|时间|日期|(?:fiscal )?year|month|quarter|period|date|time|fy)$/i;
+
+/** The column whose cells name the rows: a time axis if there is one, or the first column of texts. */
 function leadColumn(columns: string[], records: Map<string, unknown>[]): string | undefined {
   const labels = (column: string) => records.map((record) => String(record.get(column) ?? ''));
   const isLabel = (column: string) =>
     records.every((record) => typeof record.get(column) === 'string' || typeof record.get(column) === 'number');
   const candidates = columns.slice(0, 4).filter(isLabel);
+  // A date further right, such as when a loan falls due, is a property of the row and no axis.
+  const isAxis = (column: string) => column === columns[0] || timeColumn.test(column.trim());
   return (
-    candidates.find((column) => readPeriods(labels(column))) ??
-    candidates.find((column) => labels(column).every((label) => !readAmount(label)))
+    candidates.find((column) => isAxis(column) && readPeriods(labels(column))) ??
+    candidates.find((column) => labels(column).every((label) => !readAmount(label) && !readPeriod(label)))
   );
 }
 
@@ -292,8 +310,22 @@ function contextOf(place: Place, name: string): string {
 const printCell = (value: unknown, label: string, options: ReadOptions): string =>
   isScalar(value) ? printValue(value, label, options.language) : printNested(value, label, options.language);
 
-const printFigure = (value: unknown, label: string, decimals: number, options: ReadOptions): string =>
-  typeof value === 'number' && decimals > 0 ? padDecimals(value, decimals) : printCell(value, label, options);
+/** How the numbers of one row or column are printed, so that they look alike. */
+interface Look {
+  decimals: number;
+  /** Years and codes: no thousands separators. */
+  names: boolean;
+}
+
+const lookOf = (values: unknown[], label: string): Look => ({
+  decimals: sharedDecimals(values),
+  names: isNameLike(values, label),
+});
+
+function printFigure(value: unknown, label: string, look: Look | undefined, options: ReadOptions): string {
+  if (typeof value !== 'number' || !look) return printCell(value, label, options);
+  return look.names ? String(value) : padDecimals(value, look.decimals);
+}
 
 const own = (values: Record<string, unknown>, key: string): unknown =>
   Object.hasOwn(values, key) ? values[key] : null;

@@ -1,7 +1,7 @@
 import { type Amount, isBlank, readAmount } from './values.ts';
 
 const unitWords =
-  /元|币|%|‰|吨|公斤|千克|克|人|户|家|股|倍|次|天|个|瓶|件|台|辆|度|平方|亩|USD|CNY|RMB|EUR|HKD|yuan|million|billion|thousand|persons?|shares?/i;
+  /元|币|%|‰|吨|公斤|千克|克|人|户|家|股|倍|次|天|个|瓶|件|台|辆|度|平方|亩|USD|CNY|RMB|EUR|HKD|yuan|million|billion|thousand|persons?|shares?|units?|tons?|pieces?/i;
 const ratioWords = /率|占比|比例|比重|倍数|每股|ratio|rate|margin|per share|percent/i;
 const shareWords = /占比|比例|比重|结构|构成|分布|份额|share|mix|breakdown|structure|composition/i;
 

@@ -61,6 +61,15 @@ export function isScalar(value: unknown): boolean {
 const nameLike =
   /(?:代码|编号|证号|号码|账号|卡号|单号|邮编|电话|手机|年份|年度|年|code|number|year|phone|zip|no\.?|id)$/i;
 
+const hasUnit = /[(\uff08][^()\uff08\uff09]+[)\uff09]\s*$/;
+
+/** Numbers that name something, such as years and codes; of years all values of a column have to look so. */
+export function isNameLike(values: unknown[], label: string): boolean {
+  const numbers = values.filter((value) => typeof value === 'number');
+  if (numbers.length === 0 || !numbers.every(Number.isInteger)) return false;
+  return nameLike.test(label) || (!hasUnit.test(label) && numbers.every((value) => value >= 1900 && value <= 2100));
+}
+
 /** Thousands separators for a number as JavaScript prints it; no digit is added or lost. */
 export function groupDigits(value: number): string {
   const text = String(value);
@@ -98,7 +107,7 @@ export function printValue(value: unknown, label: string, language: ReportLangua
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? '—' : value.toISOString();
   switch (typeof value) {
     case 'number':
-      return Number.isInteger(value) && nameLike.test(label) ? String(value) : groupDigits(value);
+      return isNameLike([value], label) ? String(value) : groupDigits(value);
     case 'boolean':
       if (language === 'en') return value ? 'yes' : 'no';
       return value ? '是' : '否';

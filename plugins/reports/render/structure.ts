@@ -121,6 +121,9 @@ export function markSpans(text: string, refs: string[], known: ReadonlySet<strin
   for (const ref of refs) {
     if (seen.has(ref) || !known.has(ref)) continue;
     seen.add(ref);
+    // After Latin text a mark is set apart, after Chinese it follows closely.
+    const last = spans.at(-1);
+    if (last && !last.ref && /[!-~]$/.test(last.text)) spans.push({ text: ' ' });
     spans.push({ text: `[${ref}]`, ref });
   }
   return spans;

@@ -210,6 +210,19 @@ test('blocks: a list of objects becomes a table with all keys as columns; one wi
   assert.deepEqual(charts(found)[0]?.series, [{ name: '收入', values: [120_000_000, 90_000_000] }]);
 });
 
+test('blocks: a date or year that is a property of the row makes no time series', () => {
+  const found = blocks({
+    贷款: [
+      { 银行: '甲银行', 余额: 3000, 到期日: '2025-01-31', 开户年: 2011 },
+      { 银行: '乙银行', 余额: 1250, 到期日: '2026-06-30', 开户年: 2015 },
+    ],
+    工厂: { 甲: { 面积: 12000, 投产: 2011 }, 乙: { 面积: 2000, 投产: 2015 } },
+  });
+  assert.equal(charts(found).length, 0);
+  assert.deepEqual(tables(found)[0]?.rows[0], ['甲银行', '3,000', '2025-01-31', '2011']);
+  assert.deepEqual(tables(found)[1]?.rows[1], ['乙', '2,000', '2015'], 'years keep no separators, amounts do');
+});
+
 test('blocks: a chart from non-numbers falls back to the table alone', () => {
   const found = blocks({ 评级: { 2021: 'AAA', 2022: 'AA', 2023: 'AAA' }, 收入: { 2021: '约十亿', 2022: 12 } });
   assert.equal(charts(found).length, 0);

@@ -52,7 +52,7 @@ export function drawTable(sheet: Sheet, content: TableContent, frame: TableFrame
 }
 
 /** Tables of up to so many rows are not broken when they fit on one page. */
-const wholeRows = 10;
+const wholeRows = 14;
 
 /** Least height a heading wants below it: the whole of a small table, else its caption, head and two rows. */
 export const tableSpace = (rows: number): number =>
