@@ -10,13 +10,14 @@ export interface Import {
   target: string | undefined;
 }
 
-/** Static imports and exports, dynamic imports, `new URL('./x.ts', import.meta.url)`, and `require.resolve`. */
+/** Static imports and exports, dynamic imports, `new URL('./x.ts', import.meta.url)`, and files of packages named in text. */
 const FORMS = [
   /^\s*(?:import|export)\b[^'"`;]*?from\s*'([^']+)'/gm,
   /^\s*import\s*'([^']+)'/gm,
   /\bimport\(\s*'([^']+)'/g,
   /new URL\(\s*'([^']+)',\s*import\.meta\.url/g,
   /require\.resolve\(\s*'([^']+)'/g,
+  /'(@[a-z-]+\/[a-z-]+\/[^']+\.[a-z]+)'/g,
 ];
 
 /** Every import of the project's own sources. */
