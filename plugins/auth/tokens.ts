@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createSecretKey, randomUUID } from 'node:crypto';
 import jwt from 'jsonwebtoken';
 import { CONTRACT_NAMES, type ContractName } from '../../core/http/route.ts';
 
@@ -25,6 +25,8 @@ export interface TokenSigner {
 
 /** @param now milliseconds since 1970 */
 export function createTokenSigner(secret: string, now: () => number = Date.now): TokenSigner {
+  // Text would be tried as a public key first, with every token.
+  const key = createSecretKey(secret, 'utf8');
   return {
     sign({ type, accountId, tokenId = randomUUID(), loginId, audience, tenants }, lifetimeSeconds) {
       const iat = Math.floor(now() / 1000);
@@ -38,14 +40,14 @@ export function createTokenSigner(secret: string, now: () => number = Date.now):
         iat,
         exp: iat + lifetimeSeconds,
       };
-      return jwt.sign(payload, secret, { algorithm: ALGORITHM });
+      return jwt.sign(payload, key, { algorithm: ALGORITHM });
     },
 
     verify(token, type) {
       if (!looksLikeJwt(token)) return undefined;
       let payload: unknown;
       try {
-        payload = jwt.verify(token, secret, { algorithms: [ALGORITHM], clockTimestamp: Math.floor(now() / 1000) });
+        payload = jwt.verify(token, key, { algorithms: [ALGORITHM], clockTimestamp: Math.floor(now() / 1000) });
       } catch (error) {
         if (error instanceof jwt.JsonWebTokenError) return undefined;
         throw error;
