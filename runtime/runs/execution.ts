@@ -282,10 +282,10 @@ export class Execution {
    * the run was cut off before, the note is stored first, so that a node that brings the process down is found out.
    */
   async #begun(key: string): Promise<() => void> {
-    const { history, clock, markAfterMs } = this.#parts;
+    const { run, clock, markAfterMs } = this.#parts;
     this.#runningNodes.add(key);
     this.source.marks.add(key);
-    if (history.begun) {
+    if (run.attempt > 1) {
       await this.#append({});
       return () => undefined;
     }

@@ -63,6 +63,7 @@ export class Supervisor {
     this.#news = createNews(parts.clock);
     this.#hosts = parts.hosts({ onLost: (id) => this.#loseAll(id), onBeat: () => this.#beat() });
     this.#dispatcher = parts.dispatcher((job) => this.#begin(job));
+    if (!parts.options.exclusive) this.#watchRequests();
   }
 
   get holder(): string {
@@ -307,8 +308,16 @@ export class Supervisor {
   }
 
   #beat(): void {
-    this.#inBackground(this.recover());
-    this.#inBackground(this.#lookForRequests());
+    if (!this.closing) this.#inBackground(this.recover());
+  }
+
+  /** While other processes may be asked to cancel the runs of this one. */
+  #watchRequests(): void {
+    this.#clock.after(this.#options.pollMs, () => {
+      if (this.closing) return;
+      const look = this.#active.size > 0 ? this.#lookForRequests() : Promise.resolve();
+      this.#inBackground(look.finally(() => this.#watchRequests()));
+    });
   }
 
   /** Cancel requests that other processes have stored. */

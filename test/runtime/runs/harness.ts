@@ -127,11 +127,23 @@ export class DyingDatabase {
   readonly #inner: Database;
   readonly #at: number;
   readonly #carriedOut: boolean;
+  #dead = false;
+  #failures = 0;
 
   constructor(inner: Database, at: number, carriedOut: boolean) {
     this.#inner = inner;
     this.#at = at;
     this.#carriedOut = carriedOut;
+  }
+
+  /** From now on nothing answers. */
+  kill(): void {
+    this.#dead = true;
+  }
+
+  /** The next so many calls fail as with a server that cannot be reached. */
+  fail(calls: number): void {
+    this.#failures = calls;
   }
 
   get database(): Database {
@@ -159,7 +171,11 @@ export class DyingDatabase {
         const write = WRITES.has(String(name));
         return async (...args: unknown[]) => {
           const forever = new Promise<never>(() => undefined);
-          if (this.writes >= this.#at) return forever;
+          if (this.#dead || this.writes >= this.#at) return forever;
+          if (this.#failures > 0) {
+            this.#failures -= 1;
+            throw new AppError('unavailable', 'DATABASE_UNAVAILABLE', { zh: '不可用', en: 'not available' });
+          }
           if (write) this.writes += 1;
           const dies = write && this.writes === this.#at;
           if (dies && !this.#carriedOut) {
@@ -168,7 +184,7 @@ export class DyingDatabase {
           }
           const result = await Reflect.apply(method, object, args);
           if (dies) this.died.resolve();
-          return this.writes >= this.#at ? forever : result;
+          return this.#dead || this.writes >= this.#at ? forever : result;
         };
       },
     });
