@@ -15,6 +15,8 @@ import { loadLocalServices, TaskServices } from './worker-services.ts';
 
 const { beat, local } = workerData as ThreadData;
 const beats = new Int32Array(beat);
+// The first one says that the thread is up.
+Atomics.add(beats, 0, 1);
 setInterval(() => Atomics.add(beats, 0, 1), BEAT_MS).unref();
 
 // A forgotten promise of one node must not take down the others of its thread. An uncaught exception still ends the thread.

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
+import { AppError } from '../../../core/errors.ts';
+import { fromWireError, toWireError } from '../../../runtime/pool/errors.ts';
+import { buffersOf, pack, unpack } from '../../../runtime/pool/pack.ts';
+import { Scheduler, type Slot } from '../../../runtime/pool/scheduler.ts';
+import { Outbox } from '../../../runtime/pool/worker-outbox.ts';
+import { failure } from './support.ts';
+
+suite('pack', () => {
+  test('bytes are taken out, moved, and put back; the value stays as it was', () => {
+    const shared = { n: 1 };
+    const value = {
+      a: [{ b: Buffer.from('abc') }, shared, shared],
+      c: new ArrayBuffer(2),
+      d: new Date(7),
+      e: [undefined, null],
+    };
+    const packed = pack(value);
+    const arrived = unpack(structuredClone(packed, { transfer: buffersOf(packed) }));
+    assert.deepEqual(arrived, { ...value, a: [{ b: new Uint8Array([97, 98, 99]) }, shared, shared] });
+    assert.equal(value.a[0] && 'b' in value.a[0] && value.a[0].b.toString(), 'abc');
+    assert.deepEqual(unpack(pack(new Uint8Array([1]))), new Uint8Array([1]));
+  });
+
+  test('a value without bytes is not copied; cycles are no trap', () => {
+    const value: Record<string, unknown> = { list: [1, { two: 2 }] };
+    value.self = value;
+    assert.equal(pack(value).value, value);
+  });
+
+  test('what is not plain data is refused with its path', () => {
+    class Thing {}
+    for (const [odd, what] of [
+      [() => 1, 'a function'],
+      [Symbol('s'), 'a symbol'],
+      [new Thing(), 'an instance of Thing'],
+      [Promise.resolve(), 'an instance of Promise'],
+      [new Map(), 'an instance of Map'],
+    ]) {
+      assert.throws(() => pack({ a: [0, { odd }] }), { name: 'NotPlainError', field: 'a.1.odd', what });
+    }
+  });
+});
+
+suite('wire errors', () => {
+  test('an AppError crosses twice with everything; odd details do not cost the error', () => {
+    const error = new AppError('invalid', 'CODE', { zh: '错', en: 'Wrong' }, { details: { a: 1 }, retryAfter: 3 });
+    const back = fromWireError(structuredClone(toWireError(fromWireError(toWireError(error)))));
+    assert.deepEqual({ ...back }, { ...error });
+    const cycle: Record<string, unknown> = { f: () => 1 };
+    assert.deepEqual(toWireError(new AppError('invalid', 'CODE', error.text, { details: cycle })).details, {});
+    cycle.self = cycle;
+    assert.equal(toWireError(new AppError('invalid', 'CODE', error.text, { details: cycle })).code, 'CODE');
+  });
+
+  test('the stack of any other error arrives as cause', () => {
+    const back = fromWireError(toWireError(fromWireError(toWireError(new RangeError('odd')))));
+    assert.equal(back.code, 'INTERNAL_ERROR');
+    assert.match(String(back.cause), /RangeError: odd[\s\S]+parts\.test/);
+  });
+});
+
+suite('scheduler', () => {
+  const slot = (capacity: number): Slot => ({ capacity, running: 0, exclusive: false, stalled: false });
+  const request = (idempotencyKey: string) => ({ type: 'test', idempotencyKey, attempt: 1 });
+
+  test('least busy slot first; stalled slots get nothing', async () => {
+    const slots = [slot(2), slot(2), slot(2)];
+    const scheduler = new Scheduler('test', slots, 10);
+    const [a, b, c] = slots;
+    assert.ok(a && b && c);
+    c.stalled = true;
+    for (const key of ['1', '2', '3', '4']) await scheduler.acquire(request(key));
+    assert.deepEqual(
+      slots.map(({ running }) => running),
+      [2, 2, 0],
+    );
+    const fifth = scheduler.acquire(request('5'));
+    assert.equal(scheduler.queued, 1);
+    c.stalled = false;
+    scheduler.pump();
+    assert.equal(await fifth, c);
+  });
+
+  test('a suspect waits for an empty slot, keeps it for itself, and is not starved by others', async () => {
+    const only = slot(2);
+    const scheduler = new Scheduler('test', [only], 10);
+    scheduler.suspect(['s']);
+    const order: string[] = [];
+    const take = (key: string) => scheduler.acquire(request(key)).then(() => void order.push(key));
+    await take('1');
+    const waiting = [take('s'), take('2'), take('3')];
+    await setTimeout(0);
+    assert.deepEqual(order, ['1'], 'the free place is kept');
+    scheduler.release(only);
+    await waiting[0];
+    assert.deepEqual(order, ['1', 's']);
+    assert.equal(only.exclusive, true);
+    scheduler.clear('s');
+    scheduler.release(only);
+    await Promise.all(waiting);
+    assert.deepEqual(order, ['1', 's', '2', '3']);
+    assert.equal(only.exclusive, false);
+  });
+
+  test('close fails those that wait', async () => {
+    const scheduler = new Scheduler('test', [slot(0)], 1);
+    const waiting = failure(scheduler.acquire(request('1')));
+    assert.equal((await failure(scheduler.acquire(request('2')))).code, 'POOL_QUEUE_FULL');
+    scheduler.close();
+    assert.equal((await waiting).code, 'NODE_CUT_OFF');
+    assert.equal((await failure(scheduler.acquire(request('3')))).code, 'POOL_CLOSED');
+  });
+});
+
+suite('outbox', () => {
+  test('a host that takes nothing: at most the window is under way, then the node fails', () => {
+    const { port1, port2 } = new MessageChannel();
+    const outbox = new Outbox(port1, () => undefined, new AbortController().signal, 20);
+    const text = 'x'.repeat(1000);
+    assert.throws(
+      () => {
+        for (let i = 0; i < 5000; i += 1) outbox.push(['e', 'token', { text }]);
+      },
+      { code: 'NODE_EVENTS_STALLED' },
+    );
+    let chars = 0;
+    for (let next = receiveMessageOnPort(port2); next !== undefined; next = receiveMessageOnPort(port2)) {
+      chars += next.message.text.length;
+    }
+    assert.ok(chars > 900_000 && chars < 1_200_000, `${chars} characters were under way`);
+    port1.close();
+  });
+
+  test('one entry that is larger than the window passes, one that is absurd does not', () => {
+    const { port1, port2 } = new MessageChannel();
+    const outbox = new Outbox(port1, () => undefined, new AbortController().signal, 20);
+    outbox.push(['e', 'large', { text: 'x'.repeat(5_000_000) }]);
+    assert.equal(receiveMessageOnPort(port2)?.message.t, 'batch');
+    assert.throws(() => outbox.push(['e', 'absurd', { text: 'x'.repeat(20_000_000) }]), { code: 'NODE_EVENT_INVALID' });
+    port1.close();
+  });
+});
