@@ -1,8 +1,9 @@
-import { memberGrid, periodGrid, recordGrid, shareGrid } from './grids.ts';
+import { periodGrid, shareGrid } from './grids.ts';
 import { limits } from './limits.ts';
 import { materialTexts, type Part, type ReadOptions, type ValuesPart } from './parts.ts';
 import { readPeriod, readPeriods } from './periods.ts';
 import { Budget, isPlainObject, isUnitKey, type Place } from './place.ts';
+import { memberGrid, recordGrid } from './records.ts';
 import { unitOfEntries, unitOfLabel } from './units.ts';
 import { entriesOf, groupDigits, isScalar, printLabel, printNested, printValue } from './values.ts';
 

@@ -1,4 +1,5 @@
-import { chartSvg, chartTable, isDrawable, scaleChart } from './chart.ts';
+import { chartTable, isDrawable, scaleChart } from './chart.ts';
+import { chartSvg } from './chart-svg.ts';
 import type { Block, ChartBlock, RenderedReport, ReportDocument } from './document.ts';
 import { styles } from './html-style.ts';
 import { labelsOf, type ReportLabels } from './labels.ts';

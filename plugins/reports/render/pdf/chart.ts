@@ -1,5 +1,6 @@
 import svgToPdf from 'svg-to-pdfkit';
-import { chartSvg, scaleChart } from '../chart.ts';
+import { scaleChart } from '../chart.ts';
+import { chartSvg } from '../chart-svg.ts';
 import type { ChartBlock, ReportLanguage } from '../document.ts';
 import type { ReportLabels } from '../labels.ts';
 import { drawCaption } from './flow.ts';
