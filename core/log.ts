@@ -4,22 +4,25 @@ import pino from 'pino';
 export type Logger = pino.Logger;
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
-/** Names under which secrets travel; values below them never reach a log line. */
-const SECRET_FIELDS = [
+/** Names under which secrets travel, in lower case; values below them never reach a log line. */
+const SECRETS = new Set([
   'password',
-  'oldPassword',
-  'newPassword',
+  'oldpassword',
+  'newpassword',
   'token',
   'access_token',
-  'accessToken',
+  'accesstoken',
   'refresh_token',
-  'refreshToken',
+  'refreshtoken',
   'authorization',
   'cookie',
-  'apiKey',
+  'apikey',
   'api_key',
   'secret',
-];
+  'jwtsecret',
+]);
+/** Deeper values are cut: a log line is no dump. */
+const MAX_DEPTH = 6;
 
 /** Makes the root logger: one JSON line per entry to `destination` (default: standard output). */
 export const createLogger = (level: LogLevel, destination?: pino.DestinationStream): Logger =>
@@ -28,8 +31,19 @@ export const createLogger = (level: LogLevel, destination?: pino.DestinationStre
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: SECRET_FIELDS.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[redacted]' },
+      // A walk over the few fields of a line is several times cheaper than pino's own redaction by path.
+      formatters: { level: (label) => ({ level: label }), log: (fields) => withoutSecrets(fields, 0) as typeof fields },
     },
     destination ?? pino.destination({ dest: 1, sync: false }),
   );
+
+function withoutSecrets(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null || value instanceof Date || value instanceof Error) return value;
+  if (depth === MAX_DEPTH) return '[deep]';
+  if (Array.isArray(value)) return value.map((item) => withoutSecrets(item, depth + 1));
+  const result: Record<string, unknown> = {};
+  for (const [name, item] of Object.entries(value)) {
+    result[name] = SECRETS.has(name.toLowerCase()) ? '[redacted]' : withoutSecrets(item, depth + 1);
+  }
+  return result;
+}

@@ -18,6 +18,8 @@ import { asJson, fromWire, type NumberLookup } from './shape.ts';
 import { type Check, compileCheck, validationFailed } from './validate.ts';
 
 const MAX_JSON_BYTES = 2 << 20;
+/** Made once: a reason of its own with every ended request would cost more than the request. */
+const CLIENT_GONE = new Error('the client has gone away');
 
 export interface ApiOptions {
   routeSets: readonly RouteSet[];
@@ -69,6 +71,8 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
   const byShape = methodsByShape(endpoints);
 
   const check = async (ctx: ApiContext, candidates: readonly Endpoint[]): Promise<TokenCheck> => {
+    // Where nobody is asked for a caller a token says nothing, not even which API is spoken.
+    if (candidates.length > 0 && candidates.every(({ route }) => route.auth === 'none')) return { kind: 'none' };
     const inQuery = ctx.method === 'GET' && candidates.some(({ route }) => route.replyType === 'events');
     return authenticator?.check(bearerOf(ctx, inQuery)) ?? { kind: 'none' };
   };
@@ -102,8 +106,6 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
     }
     const events = route.replyType === 'events';
     const principal = await admit(ctx, route.auth, token, authenticator, events);
-    const log = principal ? state.log.child({ tenant: principal.tenantId, account: principal.accountId }) : state.log;
-
     const path = Object.fromEntries(endpoint.paramNames.map((name, at) => [name, params[at]]));
     const convert = ({ schema }: { schema: JsonSchema }, value: unknown) => fromWire(schema, value, contract, numbers);
     const checkedParams = await convert(endpoint.params, endpoint.params.check(path));
@@ -112,7 +114,9 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
       ? await readBody(ctx, route, early)
       : { value: undefined, files: {} };
     const end = new AbortController();
-    ctx.res.once('close', () => end.abort());
+    ctx.res.once('close', () => {
+      if (!ctx.res.writableFinished) end.abort(CLIENT_GONE);
+    });
     try {
       const body = endpoint.body ? await convert(endpoint.body, endpoint.body.check(rawBody)) : undefined;
       if (route.limit === 'login') {
@@ -128,7 +132,9 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
         language: state.language,
         traceId: state.traceId,
         ip: ctx.ip,
-        log,
+        get log() {
+          return principal ? state.log.child({ tenant: principal.tenantId, account: principal.accountId }) : state.log;
+        },
         signal: end.signal,
         header: (name) => ctx.get(name) || undefined,
       };
@@ -144,7 +150,7 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
       if (value instanceof EventStream) {
         streams.add(end);
         end.signal.addEventListener('abort', () => streams.delete(end), { once: true });
-        await sendEvents(ctx, value, end, log);
+        await sendEvents(ctx, value, end, request.log);
       } else {
         await sendReply(ctx, route, value, { contract, numbers, language: state.language, paging });
       }
@@ -203,7 +209,7 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
     },
 
     endStreams() {
-      for (const end of streams) end.abort();
+      for (const end of streams) end.abort(CLIENT_GONE);
     },
   };
 }

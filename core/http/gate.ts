@@ -37,7 +37,7 @@ export async function admit(
   authenticator: Authenticator | undefined,
   tenantInQuery: boolean,
 ): Promise<Principal | undefined> {
-  if (rule === 'none') return 'identity' in token && !token.identity.blocked ? token.identity.principal : undefined;
+  if (rule === 'none') return undefined;
   const identity = callerOf(rule, token);
   if (identity === undefined || authenticator === undefined) throw unauthenticated();
   if (identity.blocked) throw accountBlocked();

@@ -54,7 +54,7 @@ export interface UploadedFile {
 type Infer<S> = S extends TSchema ? Static<S> : undefined;
 
 export interface HandlerContext<P, Q, B, A extends AuthRule = AuthRule> {
-  readonly principal: A extends 'none' ? Principal | undefined : Principal;
+  readonly principal: A extends 'none' ? undefined : Principal;
   readonly params: Infer<P>;
   readonly query: Infer<Q>;
   readonly body: Infer<B>;

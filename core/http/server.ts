@@ -134,7 +134,14 @@ function describeRequest(log: Logger): Middleware {
   return async (ctx, next) => {
     const given = ctx.get('x-trace-id');
     const traceId = /^[\x21-\x7e]{1,128}$/.test(given) ? given : randomUUID();
-    ctx.state = { traceId, language: spokenLanguage(ctx), log: log.child({ traceId }) };
+    ctx.state = {
+      traceId,
+      language: spokenLanguage(ctx),
+      // Made when something is logged: most requests have nothing to say beside their own line.
+      get log() {
+        return log.child({ traceId });
+      },
+    };
     ctx.set('X-Trace-Id', traceId);
     ctx.set('X-Content-Type-Options', 'nosniff');
     const started = performance.now();
@@ -143,7 +150,7 @@ function describeRequest(log: Logger): Middleware {
     } finally {
       // The path alone: queries can carry tokens.
       const { method, path, status } = ctx;
-      ctx.state.log.info({ method, path, status, ms: Math.round(performance.now() - started) }, 'request');
+      log.info({ traceId, method, path, status, ms: Math.round(performance.now() - started) }, 'request');
     }
   };
 }

@@ -4,7 +4,7 @@ import { Validator } from '@seriousme/openapi-schema-validator';
 import { documentedRoutes, pathShape } from '../../../core/contracts/documented.ts';
 import { startTestServer } from '../../support/app.ts';
 
-interface Document {
+interface Document extends Record<string, unknown> {
   openapi: string;
   paths: Record<
     string,
