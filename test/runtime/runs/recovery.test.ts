@@ -110,7 +110,7 @@ test('recovery: a crash at every write, carried out or not, ends in the right re
   assert.ok(crashes >= 12, `only ${crashes} crashes`);
 });
 
-test('recovery: any series of crashes of several runs at once, one of them sharing a log', async (t) => {
+test('recovery: any series of crashes while several runs are under way', async (t) => {
   const database = await openTestDatabase(t);
   let round = 0;
   await fc.assert(
