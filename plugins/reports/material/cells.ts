@@ -37,11 +37,12 @@ export function readSeries(
 ): Series[] {
   const measures = readMeasures(cells, label, place.unit);
   if (!measures) return [];
+  const look = lookOf(cells, label);
   const points = labels.flatMap((text, index): Point[] => {
     const value = measures.numbers[index];
     const period = readPeriod(text);
     if (value === undefined || !period) return [];
-    return [{ label: printLabel(text), period, value, text: printCell(cells[index], name, options) }];
+    return [{ label: printLabel(text), period, value, text: printFigure(cells[index], name, look, options) }];
   });
   points.sort((a, b) => (a.period?.at ?? 0) - (b.period?.at ?? 0));
   return [{ name: printLabel(withoutUnit(name)), path, unit: measures.unit, points, context: contextOf(place, name) }];

@@ -5,18 +5,34 @@ const unitWords =
 const ratioWords = /率|占比|比例|比重|倍数|每股|ratio|rate|margin|per share|percent/i;
 const shareWords = /占比|比例|比重|结构|构成|分布|份额|share|mix|breakdown|structure|composition/i;
 
-/** The unit a label names in brackets or after a comma: 营业收入(亿元), Revenue (CNY million), 单位:万元. */
-export function unitOfLabel(label: string): string {
-  const text = label.normalize('NFKC').trim();
-  const bracket = /\(([^()]{1,16})\)$/.exec(text);
-  const named = bracket?.[1] ?? /(?:单位|unit)\s*[:]\s*(\S{1,12})$/i.exec(text)?.[1];
-  const unit = named?.replace(/^(?:单位|unit)\s*[:]\s*/i, '').trim() ?? '';
-  return unitWords.test(unit) ? unit : '';
+/** The last brackets of a label, in parts: 每10股分红(含税,元) has 含税 and 元. */
+function bracketParts(label: string): { before: string; parts: string[] } | undefined {
+  const match = /^(.*?)\s*[(\uff08]([^()\uff08\uff09]{1,24})[)\uff09]\s*$/su.exec(label);
+  if (!match) return undefined;
+  const parts = (match[2] ?? '').split(/[,\uff0c\u3001;\uff1b]/).map((part) => part.normalize('NFKC').trim());
+  return { before: match[1] ?? '', parts };
 }
 
-/** A label without the unit in brackets. */
-export const withoutUnit = (label: string): string =>
-  unitOfLabel(label) === '' ? label : label.replace(/\s*[(\uff08][^()\uff08\uff09]{1,16}[)\uff09]\s*$/, '') || label;
+const bareUnit = (text: string): string => text.replace(/^(?:单位|unit)\s*:\s*/i, '').trim();
+
+/** The unit a label names in brackets or after a colon: 营业收入(亿元), Revenue (CNY million), 单位:万元. */
+export function unitOfLabel(label: string): string {
+  const named = /(?:单位|unit)\s*:\s*(\S{1,12})$/i.exec(label.normalize('NFKC').trim())?.[1];
+  const parts = bracketParts(label)?.parts ?? (named ? [named] : []);
+  return parts.map(bareUnit).findLast((part) => part.length <= 16 && unitWords.test(part)) ?? '';
+}
+
+/** A label without the unit in brackets; what else stands there is kept. */
+export function withoutUnit(label: string): string {
+  const unit = unitOfLabel(label);
+  const bracket = bracketParts(label);
+  if (unit === '' || !bracket || bracket.before === '') return label;
+  const rest = bracket.parts.filter((part) => bareUnit(part) !== unit);
+  if (rest.length === 0) return bracket.before;
+  return /\uff09\s*$/.test(label)
+    ? `${bracket.before}\uff08${rest.join('\u3001')}\uff09`
+    : `${bracket.before} (${rest.join(', ')})`;
+}
 
 /** The unit that an entry called 单位 / unit gives to its neighbours. */
 export function unitOfEntries(entries: [string, unknown][]): string {

@@ -270,14 +270,22 @@ test('blocks: __proto__, constructor and $ keys are ordinary names and change no
 test('facts: a series gives change, compound growth, last change and extremes with the figures used', () => {
   const facts = factsFromData({ '营业收入(亿元)': { 2019: 888.54, 2020: 979.93, 2023: 1505.6 } }, { language: 'zh' });
   const of = (kind: string) => facts.find((fact) => fact.kind === kind);
-  assert.equal(of('change')?.text, '营业收入由2019年的888.54亿元增至2023年的1,505.6亿元，增长69.45%');
+  assert.equal(of('change')?.text, '营业收入由2019年的888.54亿元增至2023年的1,505.60亿元，增长69.45%');
   assert.deepEqual(of('change')?.figures, [
     { label: '2019', value: 888.54, text: '888.54' },
-    { label: '2023', value: 1505.6, text: '1,505.6' },
+    { label: '2023', value: 1505.6, text: '1,505.60' },
   ]);
   assert.equal(of('growth')?.value, Math.round(((1505.6 / 888.54) ** (1 / 4) - 1) * 10_000) / 100);
-  assert.match(of('latest')?.text ?? '', /由2020年的979.93亿元增至2023年的1,505.6亿元，增长53.64%/);
-  assert.match(of('extremes')?.text ?? '', /最高为2023年的1,505.6亿元，最低为2019年的888.54亿元/);
+  assert.match(of('latest')?.text ?? '', /由2020年的979.93亿元增至2023年的1,505.60亿元，增长53.64%/);
+  assert.match(of('extremes')?.text ?? '', /最高为2023年的1,505.60亿元，最低为2019年的888.54亿元/);
+});
+
+test('facts: a unit among other remarks in brackets is found, the remarks stay with the name', () => {
+  const [change] = factsFromData(
+    { '每10股分红\uff08含税\uff0c元\uff09': { 2022: 259.11, 2023: 308.76 } },
+    { language: 'zh' },
+  );
+  assert.match(change?.text ?? '', /^每10股分红\uff08含税\uff09由2022年的259.11元增至2023年的308.76元/);
 });
 
 test('facts: percentages change by points, and no percentage is formed from zero or below', () => {

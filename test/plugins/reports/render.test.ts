@@ -180,6 +180,24 @@ test('pdf: a mark of an unknown package stays text, a known one links once per p
   assert.ok(!pages.some(({ text }) => text.includes('[D8]')));
 });
 
+test('pdf: a heading never stands alone at the foot of a page, nor does a chapter above its first section', async () => {
+  const filler = (count: number): Block[] =>
+    Array.from({ length: count }, () => ({ type: 'paragraph', text: '填充段落。', refs: [] }));
+  for (let count = 18; count <= 27; count += 1) {
+    const child = { id: 'b1', title: '第一节', blocks: filler(1), children: [] };
+    const report: ReportDocument = {
+      ...sampleReport(1),
+      sections: [
+        { id: 'a', title: '前章', blocks: filler(count), children: [] },
+        { id: 'b', title: '后章', blocks: [], children: [child] },
+      ],
+    };
+    const { pages } = await readPdf((await renderReport(report, 'PDF')).bytes);
+    const page = pages.findIndex(({ text }, index) => index > 1 && text.includes('2 后章'));
+    assert.ok(pages[page]?.text.includes('2.1 第一节\n填充段落。'), `with ${count} paragraphs before`);
+  }
+});
+
 test('pdf: a long table repeats its head and keeps every row', async () => {
   const rows = Array.from({ length: 300 }, (_, index) => [`第${index}行`, String(index * 1000)]);
   const report = withBlocks([{ type: 'table', title: '长表', head: ['名称甲', '金额乙'], rows, ref: 'D1' }]);

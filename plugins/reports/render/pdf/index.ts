@@ -1,11 +1,11 @@
 import PDFDocument from 'pdfkit';
 import { chartTable, isDrawable } from '../chart.ts';
-import type { Block, RenderedReport, ReportDocument } from '../document.ts';
+import type { Block, RenderedReport, ReportDocument, ReportSection } from '../document.ts';
 import { labelsOf, type ReportLabels } from '../labels.ts';
 import { blockCaptions, placeSections, sourceAnchor, sourceRows } from '../structure.ts';
 import { plainLine } from '../text.ts';
 import { chartSpace, drawChart } from './chart.ts';
-import { drawHeading, drawParagraphs } from './flow.ts';
+import { drawHeading, drawParagraphs, headingStyle } from './flow.ts';
 import { type ContentsEntry, contentsDepth, drawContents, drawCover, planContents } from './front.ts';
 import { drawFurniture } from './furniture.ts';
 import { Sheet } from './sheet.ts';
@@ -97,7 +97,7 @@ async function drawReport(sheet: Sheet, report: ReportDocument, labels: ReportLa
   for (const [index, { section, level, anchor }] of placed.entries()) {
     const entry = entries[index] ?? sources;
     if (level === 1) chapter = entry.text;
-    const top = drawHeading(sheet, entry.text, level, following(section.blocks[0]), anchor);
+    const top = drawHeading(sheet, entry.text, level, following(section, level), anchor);
     if (level === 1 || !chapterOfPage[sheet.pageIndex]) chapterOfPage[sheet.pageIndex] ||= entry.text;
     entry.pageIndex = sheet.pageIndex;
     bookmark(entry.text, level, top);
@@ -148,7 +148,13 @@ async function drawReport(sheet: Sheet, report: ReportDocument, labels: ReportLa
 }
 
 /** Room a heading wants below it, so that it never stands alone at the foot of a page. */
-function following(block: Block | undefined): number {
+function following(section: ReportSection, level: number): number {
+  const [block] = section.blocks;
+  const [child] = section.children;
+  if (!block && child) {
+    const style = headingStyle(level + 1);
+    return style.before + style.leading + style.after + following(child, level + 1);
+  }
   if (block?.type === 'chart' && isDrawable(block)) return chartSpace(block);
   if (block?.type === 'table' || block?.type === 'keyValues') return tableSpace(block.rows.length);
   return 2 * body.leading;
