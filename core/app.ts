@@ -46,10 +46,12 @@ export async function createApp(options: AppOptions): Promise<App> {
       ...options,
       http: manifest.http,
       routeSets: [...options.routes, ...host.routes],
+      sockets: host.sockets,
       authenticator: host.find(authenticatorService),
       limiter: createRateLimiter(manifest.http.limits),
       notReady: async () => ({ ...(await options.notReady()), ...(await host.notReady()) }),
     });
+    host.attach(http.server);
   } catch (error) {
     await host.dispose();
     throw error;

@@ -1,5 +1,7 @@
+import type { Server } from 'node:http';
 import { AppError } from './errors.ts';
 import type { RouteSet } from './http/route.ts';
+import type { SocketRoute } from './http/socket.ts';
 import type { Logger } from './log.ts';
 import { checkOptions, type PluginEntry as Entry } from './manifest.ts';
 import type { PluginDefinition, PluginParts } from './plugin.ts';
@@ -24,9 +26,12 @@ export interface HostOptions {
 /** The set-up plugins of one app. */
 export interface Host {
   readonly routes: RouteSet[];
+  readonly sockets: SocketRoute[];
   readonly nodes: URL[];
   readonly runKinds: RunKind[];
   find<T>(key: ServiceKey<T>): T | undefined;
+  /** Lets plugins attach to the HTTP server. */
+  attach(server: Server): void;
   /** Runs what plugins left for the moment when all of them are set up. */
   ready(): Promise<void>;
   /** By plugin, what is not ready right now. */
@@ -81,9 +86,13 @@ export async function createHost({ plugins, provided, log, dataDir }: HostOption
 
   return {
     routes: parts.flatMap(({ parts: { routes = [] } }) => routes),
+    sockets: parts.flatMap(({ parts: { sockets = [] } }) => sockets),
     nodes: parts.flatMap(({ parts: { nodes = [] } }) => nodes),
     runKinds: parts.flatMap(({ parts: { runKinds = [] } }) => runKinds),
     find: <T>(key: ServiceKey<T>) => services.get(key) as T | undefined,
+    attach(server) {
+      for (const { parts: made } of parts) made.attach?.(server);
+    },
     async ready() {
       for (const { parts: made } of parts) await made.ready?.();
     },

@@ -1,4 +1,6 @@
+import type { Server } from 'node:http';
 import type { RouteSet } from './http/route.ts';
+import type { SocketRoute } from './http/socket.ts';
 import type { Logger } from './log.ts';
 import type { RunKind } from './run-kind.ts';
 import type { Static, TObject } from './schema.ts';
@@ -31,6 +33,10 @@ export interface SetupContext<Config extends TObject, Requires extends ServiceMa
 export interface PluginParts<Provides extends ServiceMap = ServiceMap> {
   services?: Services<Provides>;
   routes?: RouteSet[];
+  /** Raw WebSocket endpoints. */
+  sockets?: SocketRoute[];
+  /** Attaches to the HTTP server before it listens (socket.io); what is attached is closed by a disposer. */
+  attach?: (server: Server) => void;
   /** Files with one node type each as default export. */
   nodes?: URL[];
   runKinds?: RunKind[];

@@ -38,11 +38,26 @@ export async function admit(
   tenantInQuery: boolean,
 ): Promise<Principal | undefined> {
   if (rule === 'none') return undefined;
+  const identity = identityFor(rule, token);
+  if (rule !== 'tenant') return identity.principal;
+  if (authenticator === undefined) throw unauthenticated();
+  return authenticator.inTenant(identity, tenantOf(ctx, tenantInQuery));
+}
+
+/**
+ * The caller behind a checked token, where no tenant is named.
+ *
+ * @throws {AppError} UNAUTHENTICATED, ACCOUNT_BLOCKED, ADMIN_REQUIRED
+ */
+export const admitCaller = (rule: Exclude<AuthRule, 'none' | 'tenant'>, token: TokenCheck): Principal =>
+  identityFor(rule, token).principal;
+
+function identityFor(rule: AuthRule, token: TokenCheck): Identity {
   const identity = callerOf(rule, token);
-  if (identity === undefined || authenticator === undefined) throw unauthenticated();
+  if (identity === undefined) throw unauthenticated();
   if (identity.blocked) throw accountBlocked();
   if (rule === 'admin' && !identity.principal.roles.includes('admin')) throw adminOnly();
-  return rule === 'tenant' ? authenticator.inTenant(identity, tenantOf(ctx, tenantInQuery)) : identity.principal;
+  return identity;
 }
 
 function callerOf(rule: AuthRule, token: TokenCheck): Identity | undefined {

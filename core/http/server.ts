@@ -9,6 +9,7 @@ import { Type } from '../schema.ts';
 import { type Api, type ApiContext, type ApiOptions, createApi } from './api.ts';
 import { addDocs } from './docs.ts';
 import { limitsSchema } from './limits.ts';
+import { type SocketRoute, serveSockets } from './socket.ts';
 
 /** Section `http` of the manifest. */
 export const httpSchema = Type.Object(
@@ -38,6 +39,7 @@ const EXPOSED = [
 export interface HttpServerOptions extends ApiOptions {
   log: Logger;
   http: HttpOptions;
+  sockets?: readonly SocketRoute[];
   version: string;
   /** What is not ready right now, by part. */
   notReady(): Promise<Record<string, string>>;
@@ -99,6 +101,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   });
 
   const server = createServer(koa.callback());
+  const sockets = serveSockets(server, {
+    routes: options.sockets ?? [],
+    authenticator: options.authenticator,
+    log,
+    language: (header) => (/^\s*en\b/i.test(header ?? '') ? 'en' : 'zh'),
+  });
   // Slow clients may not hold a connection without sending their request.
   server.headersTimeout = 30_000;
   server.requestTimeout = 120_000;
@@ -118,6 +126,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     async close(timeoutMs) {
       closing = true;
       api.endStreams();
+      sockets.close();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
       const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);

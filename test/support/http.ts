@@ -5,6 +5,7 @@ import { AppError } from '../../core/errors.ts';
 import { createRateLimiter, limitsSchema } from '../../core/http/limits.ts';
 import type { RouteSet } from '../../core/http/route.ts';
 import { createHttpServer, type HttpOptions, type HttpServer } from '../../core/http/server.ts';
+import type { SocketRoute } from '../../core/http/socket.ts';
 import { createLogger } from '../../core/log.ts';
 import { type Answer, type CallOptions, callApi } from './api-client.ts';
 
@@ -35,10 +36,12 @@ export async function serveRoutes(
   t: TestContext,
   routeSets: RouteSet[],
   options: Partial<HttpOptions> = {},
+  sockets: SocketRoute[] = [],
 ): Promise<TestHttp> {
   const known = new Map<string, number>();
   const http = createHttpServer({
     routeSets,
+    sockets,
     log: createLogger('silent'),
     version: '1.0.0',
     http: {
