@@ -59,24 +59,32 @@ export interface Catalogue {
 
 const validator = Compile(File);
 
+const invalid = (source: string, where: string, why: string, cause: unknown) =>
+  new AppError(
+    'invalid',
+    'KNOWLEDGE_UNITS_INVALID',
+    { zh: `知识单元目录 ${source} 有误：${where} ${why}`, en: `Knowledge units ${source}: ${where} ${why}` },
+    { cause },
+  );
+
 /**
  * Reads the catalogue file (YAML).
  *
  * @throws {AppError} KNOWLEDGE_UNITS_INVALID naming the place
  */
 export function loadCatalogue(path: string | URL): Catalogue {
-  return parseCatalogue(readFileSync(path, 'utf8'), String(path).split('/').at(-1) ?? 'catalogue');
+  const source = String(path).split('/').at(-1) ?? 'catalogue';
+  try {
+    return parseCatalogue(readFileSync(path, 'utf8'), source);
+  } catch (error) {
+    throw error instanceof AppError ? error : invalid(source, '', error instanceof Error ? error.message : '', error);
+  }
 }
 
 /** `loadCatalogue` on text; `source` stands in messages. */
 export function parseCatalogue(text: string, source: string): Catalogue {
   const refuse = (where: string, why: string, cause?: unknown): never => {
-    throw new AppError(
-      'invalid',
-      'KNOWLEDGE_UNITS_INVALID',
-      { zh: `知识单元目录 ${source} 有误：${where} ${why}`, en: `Knowledge units ${source}: ${where} ${why}` },
-      { cause },
-    );
+    throw invalid(source, where, why, cause);
   };
   let file: unknown;
   try {

@@ -5,7 +5,8 @@ import { createPackages } from './service/packages.ts';
 import type { ReportParts } from './service/parts.ts';
 import { createProgress } from './service/progress.ts';
 import { createReports } from './service/reports.ts';
-import { RUN_KIND, type States, type StepInput, type StepResult, stateEvent } from './service/states.ts';
+import type { States } from './service/states.ts';
+import { RUN_KIND, type StepInput, type StepResult, stateEvent } from './service/task-state.ts';
 import { createTasks } from './service/tasks.ts';
 
 export const createReportService = (parts: ReportParts, states: States): ReportService => ({

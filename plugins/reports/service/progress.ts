@@ -4,7 +4,8 @@ import type { RunEvent } from '../../../runtime/runs/service.ts';
 import type { ProgressMessage, ReportService } from '../public.ts';
 import { isFinal } from '../rules.ts';
 import type { ReportParts } from './parts.ts';
-import { STATE_EVENT, type States, stateOf, type TaskState } from './states.ts';
+import type { States } from './states.ts';
+import { STATE_EVENT, stateOf, type TaskState } from './task-state.ts';
 
 /** A repeated or overtaken state: crashes and parallel writers may leave one in the log, nobody needs to see it. */
 const isNews = (state: TaskState, shown: TaskState | undefined): boolean => {

@@ -10,7 +10,8 @@ import type { NewReport, ReportFile, ReportFormat, ReportService } from '../publ
 import { assertAllowed, assertPackagesConfirmed, nextStep } from '../rules.ts';
 import { FORMATS, fileIdOf } from './formats.ts';
 import type { ReportParts } from './parts.ts';
-import { RUN_KIND, type States } from './states.ts';
+import type { States } from './states.ts';
+import { RUN_KIND } from './task-state.ts';
 import { reportView, taskView } from './views.ts';
 
 type Reports = Pick<ReportService, 'start' | 'createReport' | 'exportReport'>;

@@ -2,7 +2,7 @@ import { isDuplicate } from '../../../core/data/errors.ts';
 import type { TaskDocument } from '../models/task.ts';
 import { unitsOf } from '../outline.ts';
 import { missingUnits, progressOf, STEPS } from '../rules.ts';
-import { STATE_EVENT, type StepResult } from '../service/states.ts';
+import { STATE_EVENT, type StepResult } from '../service/task-state.ts';
 import { collectUnit } from '../writing/collect.ts';
 import { type StepContext, taskOf } from './context.ts';
 

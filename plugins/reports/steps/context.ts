@@ -2,7 +2,8 @@ import type { RunContext } from '../../../core/run-kind.ts';
 import { StepReplacedError } from '../errors.ts';
 import type { TaskDocument } from '../models/task.ts';
 import type { ReportParts } from '../service/parts.ts';
-import type { States, StepInput } from '../service/states.ts';
+import type { States } from '../service/states.ts';
+import type { StepInput } from '../service/task-state.ts';
 
 /** What every step works with. */
 export interface StepContext {

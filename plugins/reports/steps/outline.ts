@@ -1,5 +1,5 @@
 import type { OutlineDraft } from '../catalogue.ts';
-import type { StepResult } from '../service/states.ts';
+import type { StepResult } from '../service/task-state.ts';
 import { outlineFromDraft } from '../writing/draft.ts';
 import { factLines, labelled } from '../writing/task-facts.ts';
 import { type StepContext, taskOf } from './context.ts';

@@ -8,7 +8,7 @@ import type { TaskStage } from '../public.ts';
 import type { ReportLanguage, SourceEntry } from '../render/document.ts';
 import { progressOf, REACHED, STEPS } from '../rules.ts';
 import { fileIdOf } from '../service/formats.ts';
-import { STATE_EVENT, type StepResult, stateOf } from '../service/states.ts';
+import { STATE_EVENT, type StepResult, stateOf } from '../service/task-state.ts';
 import { assembleReport, type ReadMaterial, type WrittenSection } from '../writing/assemble.ts';
 import { namePackages, outlineLines, type PlannedChapter, type PlannedPackage, planChapters } from '../writing/plan.ts';
 import type { ReportBrief, SectionBrief } from '../writing/prompt.ts';

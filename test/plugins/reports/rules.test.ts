@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseCatalogue } from '../../../plugins/reports/catalogue.ts';
+import { loadCatalogue, parseCatalogue } from '../../../plugins/reports/catalogue.ts';
 import { checkFreeJson, DATA_LIMITS } from '../../../plugins/reports/free-json.ts';
 import { MAX_LEVELS, MAX_NODES, nodesOf, parseOutline, unitsOf } from '../../../plugins/reports/outline.ts';
 import { type PackageStatus, TASK_STATUS, type TaskStatus } from '../../../plugins/reports/public.ts';
@@ -206,5 +206,6 @@ test('catalogue: mistakes are refused naming the place', () => {
   refused(`units: []\n${outlines}`);
   refused('units: [{ id: ku_1 }]');
   refused('units: [\n');
+  assert.throws(() => loadCatalogue(new URL('file:///nowhere/units.yaml')), { code: 'KNOWLEDGE_UNITS_INVALID' });
   refused('units: [{ id: ku_1, title: 一 }]\noutlines: {}');
 });
