@@ -48,7 +48,7 @@ export class Database {
   /**
    * @throws an SQLite error "database is locked" when another process or thread owns the file
    */
-  constructor(file: string, options: { cacheMiB: number }) {
+  constructor(file: string, options: { cacheMiB: number; maxFileMiB?: number | undefined }) {
     this.sqlite = new DatabaseSync(file, { timeout: 0 });
     // The exclusive lock is the lock of the folder: it falls with the process, whatever way it ends.
     this.sqlite.exec(`PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
@@ -57,6 +57,7 @@ export class Database {
       CREATE TABLE IF NOT EXISTS collections(id INTEGER PRIMARY KEY AUTOINCREMENT, db TEXT NOT NULL, name TEXT NOT NULL, uuid TEXT NOT NULL, options BLOB NOT NULL, UNIQUE(db, name));
       CREATE TABLE IF NOT EXISTS indexes(id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL, spec BLOB NOT NULL, multikey TEXT NOT NULL, cut INTEGER NOT NULL);
       COMMIT;`);
+    if (options.maxFileMiB) this.sqlite.exec(`PRAGMA max_page_count=${options.maxFileMiB * 256}`);
     const version = toNumber(this.sqlite.prepare('PRAGMA user_version').get()?.user_version) ?? 0;
     if (version > formatVersion)
       throw new Error(

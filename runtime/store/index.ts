@@ -2,15 +2,17 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import { DatabaseSync } from 'node:sqlite';
 import { AppError } from '../../core/errors.ts';
-import type { WorkerMessage, WorkerRequest, WorkerSettings } from './worker.ts';
+import { OpenFailure, Supervisor } from './supervisor.ts';
 
 export interface StoreOptions {
   /** Folder of the data; made when it is missing. One process owns it at a time. */
   folder: string;
   /** Page cache of SQLite in MiB, default 64. */
   cacheMiB?: number;
+  /** The file may grow to this size in MiB, then writes fail as on a full disk; default: no limit but the disk. */
+  maxFileMiB?: number;
   /** Memory all queries together may hold for sorting, grouping and open cursors, in MiB, default 256. */
   memoryMiB?: number;
   /** Open cursors at the same time, default 10 000. */
@@ -90,6 +92,22 @@ function readOwner(folder: string): { pid: number; socket: string } | undefined 
 }
 
 /**
+ * Checks that a file is a whole and undamaged store, such as a backup.
+ *
+ * @throws {Error} saying what is wrong with it
+ */
+export function checkStoreFile(file: string): void {
+  const database = new DatabaseSync(file, { readOnly: true });
+  try {
+    const check = database.prepare('PRAGMA quick_check').get();
+    if (check?.quick_check !== 'ok') throw new Error(String(check?.quick_check));
+    database.prepare('SELECT count(*) FROM collections, indexes').get();
+  } finally {
+    database.close();
+  }
+}
+
+/**
  * Starts the embedded store in a worker thread of this process; it owns the folder (lock) until closed.
  *
  * @throws {AppError} `STORE_LOCKED` when another process or another store of this process owns the folder,
@@ -98,129 +116,44 @@ function readOwner(folder: string): { pid: number; socket: string } | undefined 
 export async function openStore(options: StoreOptions): Promise<EmbeddedStore> {
   const folder = resolve(options.folder);
   const socket = socketPath(folder);
-  const cells = new SharedArrayBuffer(8);
-  const watch = new Int32Array(cells);
-  const patterns = new Map<number, string>();
-  const refusedPatterns: string[] = [];
-  const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
-  let lastId = 0;
-  let restarts = 0;
-  let closed = false;
-  let worker: Worker;
-
-  const start = async (): Promise<Worker> => {
-    const settings: WorkerSettings = {
-      folder,
-      socket,
-      cacheMiB: options.cacheMiB ?? 64,
-      memoryMiB: options.memoryMiB ?? 256,
-      maxCursors: options.maxCursors ?? 10_000,
-      cursorTimeoutMs: options.cursorTimeoutMs ?? 600_000,
-      ttlIntervalMs: options.ttlIntervalMs ?? 60_000,
-      closeGraceMs: options.closeGraceMs ?? 5000,
-      cells,
-      refusedPatterns,
-    };
-    const next = new Worker(new URL('./worker.ts', import.meta.url), { workerData: settings, name: 'koagent-store' });
-    const started = new Promise<void>((done, fail) => {
-      next.on('message', (message: WorkerMessage) => {
-        if (message.type === 'ready') done();
-        else if (message.type === 'failed') fail(openError(folder, message.locked, message.message));
-        else if (message.type === 'pattern') remember(patterns, message.id, message.pattern);
-        else settle(message);
-      });
-      next.once('error', fail);
-      next.once('exit', (code) => fail(openError(folder, false, `the worker ended with code ${code}`)));
-    });
-    try {
-      await started;
-    } catch (error) {
-      await next.terminate();
-      throw error;
-    }
-    return next;
-  };
-
-  const settle = (message: WorkerMessage & { type: 'answer' }): void => {
-    const call = waiting.get(message.id);
-    waiting.delete(message.id);
-    if (message.error === undefined) call?.resolve(message.value);
-    else
-      call?.reject(
-        new AppError('internal', 'STORE_FAILED', {
-          zh: `内嵌存储出错：${message.error}`,
-          en: `The embedded store failed: ${message.error}`,
-        }),
-      );
-  };
-
-  const call = (request: Omit<WorkerRequest, 'id'> & { file?: string }): Promise<unknown> => {
-    const id = ++lastId;
-    return new Promise((done, fail) => {
-      waiting.set(id, { resolve: done, reject: fail });
-      worker.postMessage({ ...request, id });
-    });
-  };
-
-  worker = await start();
-  let restarting: Promise<void> = Promise.resolve();
-
-  // The watch over regular expressions (regex.ts): the same match still running after the limit means restart.
-  const limitMs = options.regexLimitMs ?? 2000;
-  let [seenId, seenCount, since] = [0, 0, 0];
-  const timer = setInterval(() => {
-    const [id, count] = [Atomics.load(watch, 0), Atomics.load(watch, 1)];
-    if (id === 0 || id !== seenId || count !== seenCount) [seenId, seenCount, since] = [id, count, performance.now()];
-    else if (performance.now() - since > limitMs) {
-      since = Number.POSITIVE_INFINITY;
-      restarting = restart(id);
-    }
-  }, limitMs / 4);
-  timer.unref();
-
-  const restart = async (id: number): Promise<void> => {
-    const pattern = patterns.get(id);
-    if (pattern !== undefined) refusedPatterns.push(pattern);
-    if (refusedPatterns.length > 1000) refusedPatterns.shift();
-    patterns.clear();
-    restarts++;
-    await worker.terminate();
-    Atomics.store(watch, 0, 0);
-    if (!closed) worker = await start();
-  };
-
+  const supervisor = new Supervisor({
+    folder,
+    socket,
+    cacheMiB: options.cacheMiB ?? 64,
+    maxFileMiB: options.maxFileMiB,
+    memoryMiB: options.memoryMiB ?? 256,
+    maxCursors: options.maxCursors ?? 10_000,
+    cursorTimeoutMs: options.cursorTimeoutMs ?? 600_000,
+    ttlIntervalMs: options.ttlIntervalMs ?? 60_000,
+    closeGraceMs: options.closeGraceMs ?? 5000,
+    regexLimitMs: options.regexLimitMs ?? 2000,
+  });
+  try {
+    await supervisor.start();
+  } catch (error) {
+    throw openError(folder, error);
+  }
   return {
     uri: uriOf(socket),
-    async close() {
-      if (closed) return;
-      closed = true;
-      clearInterval(timer);
-      await restarting;
-      await call({ type: 'close' });
-      await worker.terminate();
-    },
+    close: () => supervisor.close(),
     async stats() {
-      await restarting;
-      return { ...((await call({ type: 'stats' })) as Omit<StoreStats, 'restarts'>), restarts };
+      const stats = (await supervisor.call({ type: 'stats' })) as Omit<StoreStats, 'restarts'>;
+      return { ...stats, restarts: supervisor.restarts };
     },
     async backup(file) {
-      await restarting;
-      await call({ type: 'backup', file: resolve(file) });
+      await supervisor.call({ type: 'backup', file: resolve(file) });
     },
   };
 }
 
-function remember(patterns: Map<number, string>, id: number, pattern: string): void {
-  patterns.set(id, pattern);
-  if (patterns.size > 10_000) for (const old of [...patterns.keys()].slice(0, 5000)) patterns.delete(old);
-}
-
-function openError(folder: string, locked: boolean, reason: string): AppError {
-  if (!locked)
+function openError(folder: string, error: unknown): AppError {
+  const reason = error instanceof Error ? error.message : String(error);
+  if (!(error instanceof OpenFailure && error.locked)) {
     return new AppError('unavailable', 'STORE_NOT_OPENED', {
       zh: `无法打开数据目录 ${folder}：${reason}`,
       en: `The data folder ${folder} cannot be opened: ${reason}`,
     });
+  }
   const owner = readOwner(folder);
   const by = owner ? ` (pid ${owner.pid})` : '';
   return new AppError(

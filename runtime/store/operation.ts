@@ -25,7 +25,7 @@ export class Memory {
   }
 }
 
-const sliceMs = 8;
+const sliceMs = 5;
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /** One running command or cursor: it yields to other clients, keeps its time limit and counts the memory it holds. */
@@ -63,6 +63,9 @@ export class Operation {
     await nextTurn();
     this.#sliceEnd = performance.now() + sliceMs;
   }
+
+  /** Pauses when it is due; to hand on. */
+  readonly breathe = (): Promise<void> | undefined => (this.due ? this.pause() : undefined);
 
   hold(bytes: number, what: string): void {
     this.memory.take(bytes, what);

@@ -356,9 +356,10 @@ function sortStage(spec: unknown, operation: Operation): Step {
     try {
       for await (const docs of source) {
         for (const doc of docs) sorter.add(keyer.key(doc), encode(doc));
+        if (sorter.full) await sorter.flush(operation.breathe);
         if (operation.due) await operation.pause();
       }
-      for (const values of sorter.drain()) {
+      for await (const values of sorter.drain(operation.breathe)) {
         yield values.map((value) => decode(value as Uint8Array));
         if (operation.due) await operation.pause();
       }

@@ -36,7 +36,7 @@ export type Plan = CollectionScan | IndexScan | UnionScan;
 
 /** Above every key: no encoding begins with this byte. */
 const top = Buffer.from([0xff]);
-const maxRanges = 200_000;
+const maxRanges = 50_000;
 
 interface Interval {
   low: Buffer;

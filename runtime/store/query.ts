@@ -118,9 +118,10 @@ async function* inOrder(
   try {
     for await (const rows of matching(database, collection, plan, query.filter, operation, statistics)) {
       for (const { rid, raw } of rows) sorter.add(keyer.key(pick(raw, keyer.fields)), rid);
+      if (sorter.full) await sorter.flush(operation.breathe);
     }
     operation.wanted = demand;
-    for (const rids of sorter.drain()) {
+    for await (const rids of sorter.drain(operation.breathe)) {
       let rows: Row[] = [];
       for (const rid of rids) {
         // Read again: between sorting and reading the document may have gone or changed.

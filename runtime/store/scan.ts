@@ -112,8 +112,9 @@ export class Scan {
 /** Entries within the ranges of a plan, at most about `limit`. */
 export function estimate(database: Database, plan: IndexScan, limit: number): number {
   let total = 0;
-  for (const range of plan.ranges) {
-    const sql = `SELECT count(*) FROM (SELECT 1 FROM ${plan.index.table} WHERE k >= ? AND k < ? LIMIT ?)`;
+  const sql = `SELECT count(*) FROM (SELECT 1 FROM ${plan.index.table} WHERE k >= ? AND k < ? LIMIT ?)`;
+  for (const [i, range] of plan.ranges.entries()) {
+    if (i === 100) return Math.min(limit, (total / 100) * plan.ranges.length); // many points: the first ones stand for all
     const row = database.rows(sql).get(range.low, range.high, limit - total) as unknown as [number];
     total += row[0];
     if (total >= limit) break;

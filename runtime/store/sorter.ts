@@ -30,121 +30,171 @@ export function sortKeyer(sort: SortSpec): { fields: FieldSet; key(doc: Doc): Bu
   };
 }
 
-export interface Sorted {
+/** Row id, or an encoded document. */
+export type Sortable = number | Uint8Array;
+
+interface Entry {
   key: Buffer;
-  /** Row id, or an encoded document. */
-  value: number | Uint8Array;
+  value: Sortable;
+  /** Order of arrival, which decides between equal keys. */
+  n: number;
 }
 
 const entryOverhead = 100;
+const runLength = 4096;
 
 /**
- * Sorts by key bytes, stable. With a limit only the first ones are kept; without one, what does not fit into memory goes to
- * a temporary database on disk, which SQLite sorts.
+ * Sorts by key bytes, stable. With a limit only the first ones are kept, in a heap. Without one, short sorted runs are
+ * merged at the end, so that nothing takes long at a time; what does not fit into memory goes to a temporary database
+ * on disk.
  */
 export class Sorter {
   readonly #limit: number;
   readonly #maxBytes: number;
-  #entries: (Sorted & { n: number })[] = [];
+  readonly #heap: Entry[] = [];
+  #run: Entry[] = [];
+  #runs: Entry[][] = [];
   #bytes = 0;
   #count = 0;
   #spill: DatabaseSync | undefined;
 
   constructor(limit: number | undefined, maxBytes: number) {
-    this.#limit = limit ?? Number.POSITIVE_INFINITY;
+    // A heap is for few; many are sorted like all.
+    this.#limit = limit !== undefined && limit <= runLength ? limit : Number.POSITIVE_INFINITY;
     this.#maxBytes = maxBytes;
   }
 
-  get spilled(): boolean {
-    return this.#spill !== undefined;
+  /** True when `flush` should be called before more is added. */
+  get full(): boolean {
+    return this.#bytes > this.#maxBytes;
   }
 
-  add(key: Buffer, value: number | Uint8Array): void {
-    const n = this.#count++;
-    const size = key.length + entryOverhead + (typeof value === 'number' ? 0 : value.length);
-    if (this.#entries.length < this.#limit || this.#spill) {
-      this.#entries.push({ key, value, n });
-      this.#bytes += size;
-      if (this.#entries.length === this.#limit) this.#heapify();
-    } else {
-      const [worst] = this.#entries;
-      if (!worst || Buffer.compare(key, worst.key) >= 0) return;
-      this.#bytes +=
-        size - worst.key.length - entryOverhead - (typeof worst.value === 'number' ? 0 : worst.value.length);
-      this.#entries[0] = { key, value, n };
-      this.#sink(0);
+  add(key: Buffer, value: Sortable): void {
+    const entry = { key, value, n: this.#count++ };
+    if (this.#limit !== Number.POSITIVE_INFINITY) {
+      this.#addToHeap(entry);
+      return;
     }
-    if (this.#bytes > this.#maxBytes) this.#flush();
+    this.#run.push(entry);
+    this.#bytes += key.length + entryOverhead + (typeof value === 'number' ? 0 : value.length);
+    if (this.#run.length >= runLength) this.#endRun();
   }
 
-  #heapify(): void {
-    for (let i = (this.#entries.length >> 1) - 1; i >= 0; i--) this.#sink(i);
+  #endRun(): void {
+    if (this.#run.length === 0) return;
+    this.#runs.push(this.#run.sort(order));
+    this.#run = [];
   }
 
-  /** A heap with the last entry of the order on top. */
-  #sink(at: number): void {
-    const entries = this.#entries;
-    for (;;) {
-      const left = at * 2 + 1;
-      let last = at;
-      for (const child of [left, left + 1])
-        if (child < entries.length && order(entries[child], entries[last]) > 0) last = child;
-      if (last === at) return;
-      const [a, b] = [entries[at], entries[last]];
-      if (!a || !b) return;
-      entries[at] = b;
-      entries[last] = a;
-      at = last;
+  /** The last entry of the order is on top; a smaller one takes its place. */
+  #addToHeap(entry: Entry): void {
+    const heap = this.#heap;
+    const [worst] = heap;
+    if (heap.length < this.#limit) {
+      heap.push(entry);
+      if (heap.length === this.#limit)
+        for (let i = (heap.length >> 1) - 1; i >= 0; i--) sink(heap, i, (a, b) => order(b, a));
+    } else if (worst && Buffer.compare(entry.key, worst.key) < 0) {
+      heap[0] = entry;
+      sink(heap, 0, (a, b) => order(b, a));
     }
   }
 
-  #flush(): void {
+  /** Writes what is in memory to disk, in slices. */
+  async flush(pause: () => Promise<void> | undefined): Promise<void> {
+    this.#endRun();
     if (!this.#spill) {
       this.#spill = new DatabaseSync(''); // a private file that SQLite deletes when it is closed
-      this.#spill.exec(
-        'PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-16384; CREATE TABLE s(k BLOB, n INTEGER, v, PRIMARY KEY(k, n)) WITHOUT ROWID; BEGIN',
-      );
+      this.#spill.exec(`PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-16384;
+        CREATE TABLE k(k BLOB, n INTEGER, PRIMARY KEY(k, n)) WITHOUT ROWID; CREATE TABLE v(n INTEGER PRIMARY KEY, v); BEGIN`);
     }
-    const insert = this.#spill.prepare('INSERT INTO s VALUES (?, ?, ?)');
-    for (const { key, n, value } of this.#entries) insert.run(key, n, value);
-    this.#entries = [];
+    const key = this.#spill.prepare('INSERT INTO k VALUES (?, ?)');
+    const value = this.#spill.prepare('INSERT INTO v VALUES (?, ?)');
+    for (const run of this.#runs) {
+      for (const [i, entry] of run.entries()) {
+        key.run(entry.key, entry.n);
+        value.run(entry.n, entry.value);
+        if (i % 64 === 63) await pause();
+      }
+    }
+    this.#runs = [];
     this.#bytes = 0;
   }
 
-  /** The values in order, in chunks. Call `close` when it is not read to the end. */
-  *drain(): Generator<(number | Uint8Array)[]> {
-    if (!this.#spill) {
-      const entries = this.#entries.sort(order);
-      for (let at = 0; at < entries.length; at += 256) {
-        yield entries.slice(at, at + 256).map(({ value }) => value);
-      }
+  /** The values in order, in chunks; after it nothing can be added. */
+  async *drain(pause: () => Promise<void> | undefined): AsyncGenerator<Sortable[]> {
+    if (this.#spill) {
+      await this.flush(pause);
+      yield* this.#fromDisk(this.#spill);
       return;
     }
-    this.#flush();
-    const next = this.#spill.prepare('SELECT k, n, v FROM s WHERE (k, n) > (?, ?) ORDER BY k, n LIMIT 64');
-    next.setReturnArrays(true);
-    let key: Uint8Array = new Uint8Array(0);
-    let n = -1;
-    let left = this.#limit;
-    while (left > 0) {
-      const rows = next.all(key, n) as unknown as [Uint8Array, number, number | Uint8Array][];
-      const last = rows.at(-1);
-      if (!last) break;
-      [key, n] = last;
-      yield rows.slice(0, left).map(([, , value]) => value);
-      left -= rows.length;
+    this.#endRun();
+    if (this.#heap.length > 0) this.#runs.push(this.#heap.sort(order));
+    // A heap of the runs by their next entries.
+    const heads = this.#runs.map((run) => ({ run, at: 0 }));
+    const byHead = (a: { run: Entry[]; at: number }, b: { run: Entry[]; at: number }) =>
+      order(a.run[a.at], b.run[b.at]);
+    for (let i = (heads.length >> 1) - 1; i >= 0; i--) sink(heads, i, byHead);
+    let chunk: Sortable[] = [];
+    for (;;) {
+      const [head] = heads;
+      const entry = head?.run[head.at];
+      if (!head || !entry) break;
+      chunk.push(entry.value);
+      head.at++;
+      if (head.at === head.run.length) {
+        const last = heads.pop();
+        if (last && last !== head) heads[0] = last;
+      }
+      sink(heads, 0, byHead);
+      if (chunk.length < 256) continue;
+      yield chunk;
+      chunk = [];
     }
-    this.close();
+    if (chunk.length > 0) yield chunk;
   }
 
+  *#fromDisk(spill: DatabaseSync): Generator<Sortable[]> {
+    const next = spill.prepare(
+      'SELECT k.k, k.n, v.v FROM k CROSS JOIN v ON v.n = k.n WHERE (k.k, k.n) > (?, ?) ORDER BY k.k, k.n LIMIT 64',
+    );
+    next.setReturnArrays(true);
+    let [key, n]: [Uint8Array, number] = [new Uint8Array(0), -1];
+    for (;;) {
+      const rows = next.all(key, n) as unknown as [Uint8Array, number, Sortable][];
+      const last = rows.at(-1);
+      if (!last) return;
+      [key, n] = last;
+      yield rows.map(([, , value]) => value);
+    }
+  }
+
+  /** Frees memory and the file on disk. */
   close(): void {
     this.#spill?.close();
     this.#spill = undefined;
-    this.#entries = [];
+    this.#runs = [];
+    this.#run = [];
   }
 }
 
-function order(a: (Sorted & { n: number }) | undefined, b: (Sorted & { n: number }) | undefined): number {
+function order(a: Entry | undefined, b: Entry | undefined): number {
   if (!a || !b) return 0;
   return Buffer.compare(a.key, b.key) || a.n - b.n;
+}
+
+/** Moves an item down a binary heap whose top is the first by `compare`. */
+function sink<T>(heap: T[], at: number, compare: (a: T, b: T) => number): void {
+  for (;;) {
+    let first = at;
+    for (const child of [at * 2 + 1, at * 2 + 2]) {
+      const [a, b] = [heap[child], heap[first]];
+      if (child < heap.length && a !== undefined && b !== undefined && compare(a, b) < 0) first = child;
+    }
+    const [moved, replacement] = [heap[at], heap[first]];
+    if (first === at || moved === undefined || replacement === undefined) return;
+    heap[at] = replacement;
+    heap[first] = moved;
+    at = first;
+  }
 }

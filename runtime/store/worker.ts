@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { backup } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
+import { copyDatabase } from './copy.ts';
 import { Database } from './database.ts';
 import { Engine } from './engine.ts';
 import { sqliteCode } from './errors.ts';
@@ -14,6 +14,7 @@ export interface WorkerSettings {
   folder: string;
   socket: string;
   cacheMiB: number;
+  maxFileMiB: number | undefined;
   memoryMiB: number;
   maxCursors: number;
   cursorTimeoutMs: number;
@@ -40,7 +41,7 @@ const post = (message: WorkerMessage): void => port.postMessage(message);
 
 async function start(): Promise<void> {
   mkdirSync(settings.folder, { recursive: true, mode: 0o700 });
-  const database = new Database(join(settings.folder, 'store.db'), { cacheMiB: settings.cacheMiB });
+  const database = new Database(join(settings.folder, 'store.db'), settings);
   watchRegex(new Int32Array(settings.cells), settings.refusedPatterns, (id, pattern) =>
     post({ type: 'pattern', id, pattern }),
   );
@@ -78,8 +79,7 @@ async function start(): Promise<void> {
       };
     },
     async backup(file: string) {
-      server.commit(); // a backup begins between two transactions
-      await backup(database.sqlite, file, { rate: 256 });
+      await copyDatabase(database.sqlite, file);
     },
   };
 

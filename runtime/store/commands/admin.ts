@@ -1,8 +1,11 @@
-import { Binary, type Doc, encode, isDoc, type Raw, toNumber } from '../bson.ts';
+import { existsSync, statSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
+import { Binary, type Doc, decode, encode, isDoc, type Raw, toNumber } from '../bson.ts';
+import { copyDatabase } from '../copy.ts';
 import { type Collection, checkNamespace } from '../database.ts';
 import { type Engine, optionalDoc, type Reply, type Request } from '../engine.ts';
 import { CommandError } from '../errors.ts';
-import { type Index, parseIndexSpec, sameKey, sameOptions } from '../indexes.ts';
+import { type Index, indexEntries, parseIndexSpec, sameKey, sameOptions } from '../indexes.ts';
 import { equal } from '../keys.ts';
 import { compileFilter } from '../match.ts';
 import { matching } from '../query.ts';
@@ -332,6 +335,15 @@ export async function serverStatusCommand(engine: Engine): Promise<Reply> {
   };
 }
 
+/** Our own command: an online copy of the whole store into a file that must not exist yet. */
+export async function backupCommand(engine: Engine, request: Request): Promise<Reply> {
+  const file = request.body.koagentBackup;
+  if (typeof file !== 'string' || !isAbsolute(file)) throw new CommandError(2, 'koagentBackup needs an absolute path');
+  if (existsSync(file)) throw new CommandError(2, `${file} exists already`);
+  await copyDatabase(engine.database.sqlite, file);
+  return { bytes: statSync(file).size };
+}
+
 /** Checks that every index agrees with the documents, and the file with itself. */
 export async function validateCommand(engine: Engine, request: Request): Promise<Reply> {
   const collection = existing(engine, request);
@@ -340,8 +352,6 @@ export async function validateCommand(engine: Engine, request: Request): Promise
   const errors: string[] = [];
   const expected = new Map<string, number>();
   let nrecords = 0;
-  const { indexEntries } = await import('../indexes.ts');
-  const { decode } = await import('../bson.ts');
   for await (const rows of matching(database, collection, { kind: 'scan', reverse: false }, everything, operation)) {
     for (const { rid, raw } of rows) {
       nrecords++;

@@ -2,6 +2,7 @@ import { isDoc, toNumber } from '../bson.ts';
 import type { Engine, Reply, Request } from '../engine.ts';
 import { CommandError } from '../errors.ts';
 import {
+  backupCommand,
   collModCommand,
   collStatsCommand,
   createCommand,
@@ -106,6 +107,7 @@ const commands: Record<string, Command> = {
   collstats: collStatsCommand,
   dbstats: dbStatsCommand,
   validate: validateCommand,
+  koagentbackup: backupCommand,
 };
 
 /** Carries out one command. */

@@ -273,14 +273,14 @@ const cases: [string, Document[], unknown][] = [
     [{ m: ['ax', 'bx'], f: ['b'] }],
   ],
   [
-    '$ifNull and $switch',
+    '$ifNull and $cond',
     [
       { $match: { _id: 4 } },
       {
         $project: {
           _id: 0,
           v: { $ifNull: ['$sum', 'none'] },
-          s: { $switch: { branches: [{ case: { $eq: ['$who', 'cat'] }, then: 'c' }], default: 'd' } },
+          s: { $cond: [{ $eq: ['$who', 'cat'] }, 'c', 'd'] },
         },
       },
     ],

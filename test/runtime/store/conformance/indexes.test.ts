@@ -79,7 +79,10 @@ test('unique: 11000 with keyPattern and keyValue for insert, update and the buil
     { a: 1, b: { c: 2 } },
     { a: 1, b: { c: 3 } },
   ]);
-  const error = await c.insertOne({ a: 1, b: { c: 2 } }).then((): Document => ({}), (e: Document) => e);
+  const error = await c.insertOne({ a: 1, b: { c: 2 } }).then(
+    (): Document => ({}),
+    (e: Document) => e,
+  );
   assert.deepEqual([error.code, error.keyPattern, error.keyValue], [11000, { a: 1, 'b.c': 1 }, { a: 1, 'b.c': 2 }]);
   await assert.rejects(c.updateOne({ 'b.c': 3 }, { $set: { 'b.c': 2 } }), withCode(11000));
   await c.insertMany([{ d: 1 }]);
@@ -107,7 +110,10 @@ test('unique multikey: elements clash between documents, not within one', async 
   const c = target.collection();
   await c.createIndex({ tags: 1 }, { unique: true });
   await c.insertOne({ tags: ['a', 'a', 'b'] });
-  const error = await c.insertOne({ tags: ['c', 'b'] }).then((): Document => ({}), (e: Document) => e);
+  const error = await c.insertOne({ tags: ['c', 'b'] }).then(
+    (): Document => ({}),
+    (e: Document) => e,
+  );
   assert.deepEqual([error.code, error.keyValue], [11000, { tags: 'b' }]);
 });
 
