@@ -118,6 +118,19 @@ const config = (font: string) => ({
   legend: { labelFontSize: 9, labelColor: '#1c2430', title: null, symbolSize: 70 },
 });
 
+/** As many names side by side as fit; each column is as wide as its longest name. */
+function legendColumns(names: string[], width: number): number {
+  for (let columns = names.length; columns > 1; columns -= 1) {
+    let used = 0;
+    for (let column = 0; column < columns; column += 1) {
+      const inColumn = names.filter((_, index) => index % columns === column);
+      used += Math.max(...inColumn.map(emWidth)) * 9 + 30;
+    }
+    if (used <= width) return columns;
+  }
+  return 1;
+}
+
 function axisSpec(chart: ScaledChart, { width, height, font }: ChartSize): object {
   const data = dataOf(chart);
   const categories = categoryNames(chart);
@@ -151,7 +164,6 @@ function axisSpec(chart: ScaledChart, { width, height, font }: ChartSize): objec
     scale: low === 0 && high === 0 ? { domain: [0, 1] } : { zero, nice: true },
     axis: { title: null, tickCount: 5 },
   };
-  const legendWidth = Math.max(...series.map(emWidth)) * 9 + 34;
   const color = {
     field: 's',
     type: 'nominal',
@@ -162,7 +174,7 @@ function axisSpec(chart: ScaledChart, { width, height, font }: ChartSize): objec
         ? {
             orient: 'top',
             direction: 'horizontal',
-            columns: Math.max(1, Math.floor((width - 40) / legendWidth)),
+            columns: legendColumns(series, width - 60),
             labelLimit: width - 90,
           }
         : null,
