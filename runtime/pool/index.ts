@@ -3,14 +3,16 @@ import type { Logger } from '../../core/log.ts';
 import type { Principal } from '../../core/principal.ts';
 import { defineService, type ServiceKey } from '../../core/service.ts';
 import { NodeCatalogue, type NodeDescription } from './catalogue.ts';
-import { nodeDataNotPlain, serviceCallInvalid, serviceNotAvailable } from './errors.ts';
+import { nodeDataNotPlain } from './errors.ts';
+import { HostServices } from './host-services.ts';
 import { type Packed, pack, unpack } from './pack.ts';
 import { ProcessLane, type ProcessLaneStats } from './process-lane.ts';
-import type { Entry, Lane, LaneHooks, LaneStats, LocalService, LogLevel, ServiceCall } from './protocol.ts';
+import type { Entry, Lane, LaneHooks, LaneStats, LocalService, LogLevel } from './protocol.ts';
 import { createThreadLane } from './thread-lane.ts';
 
 export type { NodeDescription } from './catalogue.ts';
 export type { CutOffDetails, CutOffReason } from './errors.ts';
+export type { HostCaller } from './host-services.ts';
 export type { LocalService } from './protocol.ts';
 
 export interface PoolOptions {
@@ -85,15 +87,6 @@ export interface PoolHooks {
   onLog?(level: LogLevel, message: string, data?: Record<string, unknown>): void;
 }
 
-/** First argument of every host method that a node calls: for whom it acts. */
-export interface HostCaller {
-  readonly id: string;
-  readonly tenantId: string;
-  readonly principal: Principal;
-  /** Fires when the task is cancelled or over: nobody waits for the answer any more. */
-  readonly signal: AbortSignal;
-}
-
 export interface PoolStats {
   shared: LaneStats;
   isolated: ProcessLaneStats;
@@ -152,7 +145,7 @@ export async function createPool(options: PoolOptions): Promise<Pool> {
   };
   const catalogue = new NodeCatalogue({ shared: shared.timeoutMs, isolated: isolated.timeoutMs });
   await catalogue.add(options.nodes ?? []);
-  const host = new Map<string, object>(options.host);
+  const host = new HostServices(options.host);
   const sink = (lane: string) => (level: LogLevel, message: string, data?: Record<string, unknown>) =>
     log[level]({ lane, ...data }, message);
   const sharedLane = createThreadLane({
@@ -181,19 +174,12 @@ export async function createPool(options: PoolOptions): Promise<Pool> {
     const { url, description } = catalogue.find(task.type, task.version);
     const { type, version, lane: laneName } = description;
     const lane: Lane = laneName === 'shared' ? sharedLane : isolatedLane;
-    const over = new AbortController();
-    const caller: HostCaller = {
-      id: task.run.id,
-      tenantId: task.run.tenantId,
-      principal: task.principal,
-      signal: signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]),
-    };
-    const nodeLog =
-      hooks.onLog ?? ((level, message, data) => log[level]({ runId: task.run.id, node: type, ...data }, message));
+    const { id, tenantId } = task.run;
+    const calls = host.callsOf({ id, tenantId, principal: task.principal }, signal);
+    const nodeLog = hooks.onLog ?? ((level, message, data) => log[level]({ runId: id, node: type, ...data }, message));
     const laneHooks: LaneHooks = {
       batch: (text) => deliver(JSON.parse(text), hooks, nodeLog),
-      call: async (call) =>
-        packFor(await callHost(host, caller, call), (error) => serviceCallInvalid(call.service, call.method, error)),
+      call: calls.call,
     };
     try {
       const output = await lane.run(
@@ -201,11 +187,11 @@ export async function createPool(options: PoolOptions): Promise<Pool> {
           node: { type, version, url },
           config: packFor(task.config ?? {}, (error) => nodeDataNotPlain('CONFIG', type, error)),
           input: packFor(task.input, (error) => nodeDataNotPlain('INPUT', type, error)),
-          run: { id: task.run.id, tenantId: task.run.tenantId },
+          run: { id, tenantId },
           idempotencyKey: task.idempotencyKey,
           attempt: task.attempt,
           timeoutMs: task.timeoutMs ?? description.timeoutMs,
-          services: [...host.keys()],
+          services: host.names,
         },
         laneHooks,
         signal,
@@ -214,11 +200,11 @@ export async function createPool(options: PoolOptions): Promise<Pool> {
     } catch (error) {
       // A bug of the node: its stack is in the cause, and nobody else gets to see it.
       if (error instanceof AppError && error.code === 'INTERNAL_ERROR') {
-        log.error({ runId: task.run.id, node: type, stack: error.cause }, 'A node failed unexpectedly');
+        log.error({ runId: id, node: type, stack: error.cause }, 'A node failed unexpectedly');
       }
       throw error;
     } finally {
-      over.abort();
+      calls.end();
     }
   };
 
@@ -226,7 +212,7 @@ export async function createPool(options: PoolOptions): Promise<Pool> {
     run,
     describe: () => catalogue.describe(),
     addNodes: (urls) => catalogue.add(urls),
-    expose: (key, service) => void host.set(typeof key === 'string' ? key : key.name, service),
+    expose: (key, service) => host.expose(key, service),
     stats: () => ({ shared: sharedLane.stats(), isolated: isolatedLane.stats() }),
     close: async ({ graceMs = 5000 } = {}) => {
       await Promise.all([sharedLane.close(graceMs), isolatedLane.close(graceMs)]);
@@ -244,15 +230,6 @@ function deliver(entries: Entry[], hooks: PoolHooks, log: NonNullable<PoolHooks[
       if (taken instanceof Promise) return taken.then(() => deliver(entries.slice(index + 1), hooks, log));
     }
   }
-}
-
-async function callHost(host: ReadonlyMap<string, object>, caller: HostCaller, call: ServiceCall): Promise<unknown> {
-  const service = host.get(call.service);
-  if (service === undefined) throw serviceNotAvailable(call.service);
-  const method =
-    call.method.startsWith('_') || call.method in Object.prototype ? undefined : Reflect.get(service, call.method);
-  if (typeof method !== 'function') throw serviceNotAvailable(call.service, call.method);
-  return method.call(service, caller, ...(unpack(call.args) as unknown[]));
 }
 
 function packFor(value: unknown, wrap: (error: unknown) => AppError): Packed {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { MessageChannel, type ResourceLimits } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { AppError } from '../../core/errors.ts';
@@ -42,6 +43,7 @@ export interface ThreadLaneOptions {
 
 /** A thread whose event loop has not turned for this long gets no new tasks. */
 const STALL_MS = 1000;
+const MAX_ENDING_MS = 5000;
 /** Longer timers fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 const WORKER = new URL('./worker.ts', import.meta.url).href;
@@ -341,6 +343,7 @@ class ThreadLane implements Lane {
       this.#cutOffAll(slot, 'closing', 'shut down');
     }
     clearInterval(this.#monitor);
-    await Promise.all(this.#ending);
+    // A thread that is stuck in native code cannot be ended; that must not hold up the shutdown.
+    await Promise.race([Promise.all(this.#ending), delay(MAX_ENDING_MS, undefined, { ref: false })]);
   }
 }

@@ -20,15 +20,18 @@ suite('shared threads', { concurrency: false }, () => {
 
   test('a node that never gives up but leaves the event loop alone: its neighbours go on to their end', async (t) => {
     const pool = await startPool(t);
+    const answer = Promise.withResolvers<string>();
+    pool.expose('test-store', { hang: () => answer.promise });
     const neighbour = untilStarted();
-    const neighbourRun = pool.run(act('wait', 1500), neighbour.hooks);
+    const neighbourRun = pool.run(act('host-hang'), neighbour.hooks);
     await neighbour.started;
     const stubborn = await failure(pool.run(act('ignore-signal', 1, {}, { timeoutMs: 100 })));
     assert.equal(stubborn.code, 'NODE_TIMEOUT');
     assert.equal(pool.stats().shared.restarts, 1);
     assert.deepEqual(await pool.run(act('nothing')), { result: 'nothing' });
     assert.equal(pool.stats().shared.threads, 2, 'the old thread lives as long as its tasks');
-    assert.deepEqual(await neighbourRun, { result: 'waited' });
+    answer.resolve('answered');
+    assert.deepEqual(await neighbourRun, { result: 'answered' });
     assert.equal(pool.stats().shared.threads, 1);
   });
 
