@@ -25,7 +25,7 @@ export default definePlugin({
     }),
     runningPerTenant: Type.Integer({
       minimum: 1,
-      default: 8,
+      default: 16,
       description: 'tasks of a tenant that run at the same time',
     }),
     chaptersAtOnce: Type.Integer({ minimum: 1, maximum: 64, default: 8, description: 'chapters written side by side' }),

@@ -23,10 +23,9 @@ export const createReportService = (parts: ReportParts, states: States): ReportS
  */
 export async function recoverTasks(parts: ReportParts, states: States): Promise<void> {
   const { runs, log } = parts;
-  const open = await parts.tasks
-    .acrossTenants('steps that were cut off by a crash')
-    .find({ status: { $in: ['OUTLINE_GENERATING', 'DATA_COLLECTING', 'GENERATING'] } });
-  for (const task of open) {
+  const tasks = parts.tasks.acrossTenants('steps that were cut off by a crash');
+  const open = tasks.iterate({ status: { $in: ['OUTLINE_GENERATING', 'DATA_COLLECTING', 'GENERATING'] } });
+  for await (const task of open) {
     if (!task.step) continue;
     const principal = systemPrincipal(task.tenantId);
     const { name, runId, reportId } = task.step;
@@ -48,7 +47,7 @@ export async function recoverTasks(parts: ReportParts, states: States): Promise<
   }
   // A report is stored just before its task takes it up; one whose task never did belongs to nobody.
   const reports = parts.reports.acrossTenants('reports that no task took up');
-  for (const report of await reports.find({ status: 'GENERATING' })) {
+  for await (const report of reports.iterate({ status: 'GENERATING' })) {
     const principal = systemPrincipal(report.tenantId);
     const task = await parts.tasks.in(principal).get(report.taskId);
     if (task?.step?.reportId === report._id || (await runs.get(principal, report.runId))) continue;

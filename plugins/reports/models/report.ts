@@ -39,5 +39,5 @@ export const reportModel = (database: Database) =>
       errorMessage: jsonField({ default: () => null }),
       finishTime: { type: Date, default: null },
     },
-    { indexes: [{ fields: { taskId: 1 } }] },
+    { indexes: [{ fields: { taskId: 1 } }, { fields: { status: 1 }, acrossTenants: true }] },
   );

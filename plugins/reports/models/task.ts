@@ -76,7 +76,7 @@ export const taskModel = (database: Database) =>
       indexes: [
         { fields: { createdAt: -1 } },
         { fields: { status: 1, createdAt: -1 } },
-        { fields: { 'step.runId': 1 } },
+        { fields: { status: 1 }, acrossTenants: true },
       ],
     },
   );
