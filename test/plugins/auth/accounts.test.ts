@@ -272,6 +272,14 @@ test('changePassword: checks old and new, ends other logins and every refresh to
   assert.ok(await accounts.login('research', email, 'new456'));
 });
 
+test('changePassword: in a studio login too the access token goes on when its ended refresh token is tried', async () => {
+  const { email } = await person();
+  const { accessToken, refreshToken, principal } = await loginAs(email, 'studio');
+  await accounts.changePassword(principal, 'Abc12345', 'new456');
+  await assert.rejects(accounts.refresh('studio', refreshToken), { code: 'REFRESH_INVALID' });
+  assert.equal(await kindOf(accessToken), 'jwt');
+});
+
 test('changePassword: of two at once one wins', async () => {
   const { email } = await person();
   const { principal } = await loginAs(email);
