@@ -10,7 +10,7 @@ import { type TestContext, test } from 'node:test';
 import { systemPrincipal } from '../../../core/principal.ts';
 import { startTestServer } from '../../support/app.ts';
 import { startFakeOpenAI } from '../../support/fake-openai.ts';
-import { manifestWith, type ReportClient, reportClient } from './client.ts';
+import { clientWith, manifestWith, type ReportClient, reportClient } from './client.ts';
 
 // A server that is killed in the middle of a report, again and again, until the report is done.
 
@@ -145,4 +145,31 @@ test(`kill -9: reports that are cut off ${KILLS} times are completed, nothing is
   const resumed = events.filter(({ type }) => type === 'run_resumed').length;
   console.log(`# ${KILLS} kills, ${reports.length} reports, ${resumed} times taken up again`);
   assert.ok(resumed >= KILLS / 2, `only ${resumed} kills fell into a report`);
+});
+
+test('shutdown: a report that a stopping server lets go of is completed by the next one', async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'koagent-stop-'));
+  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const openai = await startFakeOpenAI();
+  t.after(() => openai.close());
+  const env = { KOAGENT_DATA_DIR: dataDir, OPENAI_API_KEY: 'k', OPENAI_BASE_URL: openai.url };
+  const first = await startTestServer(t, env);
+  const client = await reportClient(first.url, 'bank-1');
+  const { taskId } = await client.taskWithOutline(['ku_001', 'ku_002']);
+  for (const unit of ['ku_001', 'ku_002']) await client.confirmedPackage(taskId, unit);
+  openai.reply({ text: '第一章。' });
+  openai.always({ fault: 'silent' });
+  await client.ok('POST', `/tasks/${taskId}/reports`, { title: '报告' });
+  const stream = await client.progress(taskId);
+  // One chapter is done, the other hangs in its model call.
+  const seen = await stream.until(({ data }) => data.progress > 40);
+  await first.server.close();
+
+  openai.always({ text: '第二章。' });
+  const second = await startTestServer(t, env);
+  const again = clientWith(second.url, 'bank-1', client.token);
+  const rest = await (await again.progress(taskId, { lastEventId: seen.at(-1)?.id ?? 0 })).until();
+  assert.equal(rest.at(-1)?.data.status, 'COMPLETED');
+  const events = await second.server.runs.events(systemPrincipal('bank-1'), taskId.replace('task_', ''), 0, 1000);
+  assert.equal(events.filter(({ type }) => type === 'chapter_done').length, 2);
 });
