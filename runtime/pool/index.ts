@@ -8,7 +8,7 @@ import { HostServices } from './host-services.ts';
 import { type Packed, pack, unpack } from './pack.ts';
 import { ProcessLane, type ProcessLaneStats } from './process-lane.ts';
 import type { Entry, Lane, LaneHooks, LaneStats, LocalService, LogLevel } from './protocol.ts';
-import { createThreadLane } from './thread-lane.ts';
+import { ThreadLane } from './thread-lane.ts';
 
 export type { NodeDescription } from './catalogue.ts';
 export type { CutOffDetails, CutOffReason } from './errors.ts';
@@ -104,6 +104,8 @@ export interface Pool {
    *   NODE_OUTPUT_INVALID (with fields), NODE_PAYLOAD_TOO_LARGE, NODE_EVENTS_STALLED, POOL_QUEUE_FULL, POOL_CLOSED, or what the node threw
    */
   run(task: PoolTask, hooks?: PoolHooks, signal?: AbortSignal): Promise<unknown>;
+  /** Starts the shared lane's threads, which otherwise start with their first tasks. */
+  ready(): Promise<void>;
   describe(): NodeDescription[];
   /** @throws {AppError} NODE_FILE_INVALID, NODE_DUPLICATE */
   addNodes(urls: readonly (URL | string)[]): Promise<void>;
@@ -148,7 +150,7 @@ export async function createPool(options: PoolOptions): Promise<Pool> {
   const host = new HostServices(options.host);
   const sink = (lane: string) => (level: LogLevel, message: string, data?: Record<string, unknown>) =>
     log[level]({ lane, ...data }, message);
-  const sharedLane = createThreadLane({
+  const sharedLane = new ThreadLane({
     name: 'shared',
     threads: shared.threads,
     tasksPerThread: shared.tasksPerThread,
@@ -210,6 +212,7 @@ export async function createPool(options: PoolOptions): Promise<Pool> {
 
   return {
     run,
+    ready: () => sharedLane.ready(),
     describe: () => catalogue.describe(),
     addNodes: (urls) => catalogue.add(urls),
     expose: (key, service) => host.expose(key, service),

@@ -1,5 +1,4 @@
 import { fork } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { CutOffReason } from './errors.ts';
@@ -11,7 +10,7 @@ const ENTRY = fileURLToPath(new URL('./process-entry.ts', import.meta.url));
 const START_MS = 30_000;
 /** What the child had sent before it died is still read, for at most this long. */
 const LAST_WORDS_MS = 500;
-const MAX_LINE_CHARS = 2000;
+const MAX_OUTPUT_CHARS = 2000;
 
 /** A running child process of the isolated lane. */
 export interface IsolatedChild {
@@ -99,8 +98,8 @@ export function startIsolatedChild({ init, env, log, onMessage, onExit }: Isolat
       end(cause);
     });
   });
-  logLines(forked.stdout, (line) => log('info', line, { from: 'isolated process' }));
-  logLines(forked.stderr, (line) => log('warn', line, { from: 'isolated process' }));
+  logOutput(forked.stdout, (text) => log('info', text, { from: 'isolated process' }));
+  logOutput(forked.stderr, (text) => log('warn', text, { from: 'isolated process' }));
   link.send({ t: 'init', ...init }).catch((error) => kill('start', String(error)));
 
   return {
@@ -127,9 +126,7 @@ export function startIsolatedChild({ init, env, log, onMessage, onExit }: Isolat
   };
 }
 
-function logLines(stream: Readable | null, log: (line: string) => void): void {
-  if (stream === null) return;
-  createInterface({ input: stream }).on('line', (line) => {
-    if (line !== '') log(line.slice(0, MAX_LINE_CHARS));
-  });
+/** In pieces as they come, not in lines: a line may be endless. */
+function logOutput(stream: Readable | null, log: (text: string) => void): void {
+  stream?.setEncoding('utf8').on('data', (text: string) => log(text.trimEnd().slice(0, MAX_OUTPUT_CHARS)));
 }

@@ -2,7 +2,7 @@ import { fromWireError, toWireError } from './errors.ts';
 import { IpcLink } from './ipc-link.ts';
 import type { Packed } from './pack.ts';
 import type { Lane, ToChild, ToParent } from './protocol.ts';
-import { createThreadLane } from './thread-lane.ts';
+import { ThreadLane } from './thread-lane.ts';
 
 /*
  * The isolated lane's child process: threads with one task each, and a relay between them and the parent. Node code never runs
@@ -55,7 +55,7 @@ function reply(
 }
 
 function init({ threads, cancelGraceMs, memoryMb, local }: Extract<ToChild, { t: 'init' }>): void {
-  lane = createThreadLane({
+  lane = new ThreadLane({
     name: 'isolated',
     threads,
     tasksPerThread: 1,

@@ -49,8 +49,8 @@ interface RunningTask {
   readonly id: number;
   readonly task: LaneTask;
   readonly hooks: LaneHooks;
-  /** The child has it. */
-  sent: boolean;
+  /** `sending`: on its way to the child, in pieces when it is large. */
+  state: 'starting' | 'sending' | 'sent';
   /** Set once the task has to end: what its caller is told. */
   stopping: Error | undefined;
   overtime: NodeJS.Timeout | undefined;
@@ -67,6 +67,7 @@ export class ProcessLane implements Lane {
   #lastId = 0;
   #starting: Promise<IsolatedChild> | undefined;
   #child: IsolatedChild | undefined;
+  #isReady = false;
   #rssMb = 0;
   #threads = 0;
   #silentChecks = 0;
@@ -121,7 +122,7 @@ export class ProcessLane implements Lane {
         id,
         task,
         hooks,
-        sent: false,
+        state: 'starting',
         stopping: undefined,
         overtime: undefined,
         resolve: (value) => {
@@ -150,6 +151,7 @@ export class ProcessLane implements Lane {
       () => this.#overtime(running, nodeTimeout(task.node.type, task.timeoutMs)),
       Math.min(task.timeoutMs + OVERTIME_MS, MAX_TIMER_MS),
     );
+    running.state = 'sending';
     const { config, input, ...rest } = task;
     try {
       await child.send({ t: 'run', id, task: rest }, [config, input]);
@@ -158,13 +160,13 @@ export class ProcessLane implements Lane {
       if (!child.connected) return;
       throw nodeDataNotPlain('INPUT', task.node.type, error);
     }
-    running.sent = true;
+    running.state = 'sent';
     if (running.stopping !== undefined) this.#sendCancel(running);
   }
 
   #stop(running: RunningTask, reason: Error): void {
     if (running.stopping !== undefined || !this.#tasks.has(running.id)) return;
-    if (this.#child === undefined) {
+    if (running.state === 'starting') {
       // The process is not even up: nothing has to end.
       running.reject(reason);
       return;
@@ -172,7 +174,7 @@ export class ProcessLane implements Lane {
     running.stopping = reason;
     clearTimeout(running.overtime);
     running.overtime = setTimeout(() => this.#overtime(running, reason), this.#options.cancelGraceMs + OVERTIME_MS);
-    if (running.sent) this.#sendCancel(running);
+    if (running.state === 'sent') this.#sendCancel(running);
   }
 
   #sendCancel({ id }: RunningTask): void {
@@ -187,7 +189,10 @@ export class ProcessLane implements Lane {
 
   #connect(task: LaneTask): Promise<IsolatedChild> {
     this.#starting ??= this.#start();
-    return this.#starting.catch((error) => {
+    const starting = this.#starting;
+    return starting.catch((error) => {
+      // The next task tries again.
+      if (this.#starting === starting) this.#starting = undefined;
       const cause = error instanceof Error ? error.message : String(error);
       throw cutOff({ reason: 'start', attempt: task.attempt, alone: false, cause }, error);
     });
@@ -197,28 +202,27 @@ export class ProcessLane implements Lane {
     if (this.#deaths > 0) await delay(Math.min(BACK_OFF_MS * 2 ** (this.#deaths - 1), MAX_BACK_OFF_MS));
     if (this.#closed) throw new Error('shut down');
     const { threads, cancelGraceMs, memoryMb, local, env, log } = this.#options;
-    let ready = false;
     const child = startIsolatedChild({
       init: { threads, cancelGraceMs, memoryMb, local },
       env,
       log,
       onMessage: (message, packed) => this.#receive(child, message, packed),
-      onExit: (cause) => this.#exited(child, cause, ready),
+      onExit: (cause) => this.#exited(child, cause),
     });
     this.#child = child;
     await child.ready;
-    ready = true;
+    this.#isReady = true;
+    this.#silentChecks = 0;
     this.#failedStarts = 0;
     return child;
   }
 
-  #exited(child: IsolatedChild, cause: string, wasReady: boolean): void {
+  #exited(child: IsolatedChild, cause: string): void {
     this.#onExit?.();
     // An idle process was let go, and another one may be up already.
     if (this.#child !== child) return;
-    this.#child = undefined;
-    this.#starting = undefined;
-    this.#threads = 0;
+    const wasReady = this.#isReady;
+    this.#forget();
     this.#deaths += 1;
     const tasks = [...this.#tasks.values()];
     this.#options.log('error', 'The isolated process died', { cause, tasks: tasks.length });
@@ -300,6 +304,7 @@ export class ProcessLane implements Lane {
     clearTimeout(this.#idleTimer);
     this.#child?.ref();
     this.#monitor ??= setInterval(() => {
+      if (!this.#isReady) return;
       this.#silentChecks += 1;
       if (this.#silentChecks < MAX_SILENT_CHECKS) return;
       this.#child?.kill('unresponsive', `silent for ${(this.#silentChecks * CHECK_MS) / 1000} s`);
@@ -317,10 +322,15 @@ export class ProcessLane implements Lane {
 
   #letGo(): void {
     const child = this.#child;
+    this.#forget();
+    child?.kill('closing', 'idle');
+  }
+
+  #forget(): void {
     this.#child = undefined;
     this.#starting = undefined;
+    this.#isReady = false;
     this.#threads = 0;
-    child?.kill('closing', 'idle');
   }
 
   async close(graceMs: number): Promise<void> {

@@ -76,11 +76,8 @@ export interface ThreadData {
   local: readonly LocalService[];
 }
 
-/** What Piscina hands to the thread for one task. */
-export interface ThreadTask {
-  task: LaneTask;
-  port: MessagePort;
-}
+/** What Piscina hands to the thread: a task with its port, or only the wish that the thread be ready for one. */
+export type ThreadTask = { task: LaneTask; port: MessagePort } | 'ready';
 
 /** Host to node, on the task's port. */
 export type ToNode =

@@ -81,11 +81,7 @@ interface RunningTask {
 }
 
 /** Runs tasks in the threads of this process. */
-export function createThreadLane(options: ThreadLaneOptions): Lane {
-  return new ThreadLane(options);
-}
-
-class ThreadLane implements Lane {
+export class ThreadLane implements Lane {
   readonly #options: ThreadLaneOptions;
   readonly #slots: ThreadSlot[] = [];
   /** Threads that get no new tasks and end when their last one has: a node there did not give up. */
@@ -114,10 +110,17 @@ class ThreadLane implements Lane {
     };
   }
 
+  /** Starts all threads and what they need before their first task. */
+  async ready(): Promise<void> {
+    await Promise.all(this.#slots.map((slot) => this.#piscinaOf(slot).run('ready' satisfies ThreadTask)));
+  }
+
   async run(task: LaneTask, hooks: LaneHooks, signal?: AbortSignal): Promise<Packed> {
     const { type } = task.node;
-    const slot = await this.#scheduler.acquire({ type, ...task }, signal);
-    // Between the grant of the slot and this turn the lane may have been closed or the caller gone.
+    let slot: ThreadSlot;
+    // Between the grant of a slot and this turn its thread may have been retired, the lane closed, the caller gone.
+    do slot = await this.#scheduler.acquire({ type, ...task }, signal);
+    while (slot.retired && !this.#closed);
     if (this.#closed || signal?.aborted) {
       this.#scheduler.release(slot);
       throw this.#closed ? poolClosed() : nodeCancelled(type);

@@ -1,9 +1,17 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { NodeContext, NodeDefinition } from '../../core/node.ts';
 import { fromWireError, nodeDataNotPlain, toWireError } from './errors.ts';
 import { importNode } from './node-file.ts';
 import { buffersOf, type Packed, pack, unpack } from './pack.ts';
-import { BEAT_MS, type Outcome, type ThreadData, type ThreadNotice, type ThreadTask, type ToNode } from './protocol.ts';
+import {
+  BEAT_MS,
+  type LaneTask,
+  type Outcome,
+  type ThreadData,
+  type ThreadNotice,
+  type ThreadTask,
+  type ToNode,
+} from './protocol.ts';
 import { createCheck } from './validation.ts';
 import { Outbox } from './worker-outbox.ts';
 import { loadLocalServices, TaskServices } from './worker-services.ts';
@@ -32,7 +40,12 @@ interface LoadedNode {
 const nodes = new Map<string, Promise<LoadedNode>>();
 let localServices: Promise<ReadonlyMap<string, unknown>> | undefined;
 
-export default async function runTask({ task, port }: ThreadTask): Promise<void> {
+export default async function runTask(work: ThreadTask): Promise<void> {
+  if (work === 'ready') {
+    await loadLocal();
+    return;
+  }
+  const { task, port } = work;
   const controller = new AbortController();
   let services: TaskServices | undefined;
   const receive = (message: ToNode): void => {
@@ -47,10 +60,7 @@ export default async function runTask({ task, port }: ThreadTask): Promise<void>
   const outbox = new Outbox(port, receive, controller.signal);
   port.on('message', receive);
   try {
-    localServices ??= loadLocalServices(local, (key, error) =>
-      notify('error', `Service ${key} cannot be made in the worker`, error),
-    );
-    const [node, atHand] = await Promise.all([load(task.node.url), localServices]);
+    const [node, atHand] = await Promise.all([load(task.node.url), loadLocal()]);
     controller.signal.throwIfAborted();
     services = new TaskServices(port, atHand, task.services);
     const output = await run(node, task, controller.signal, outbox, services);
@@ -67,7 +77,7 @@ export default async function runTask({ task, port }: ThreadTask): Promise<void>
 
 async function run(
   { definition, checkConfig, checkInput, checkOutput }: LoadedNode,
-  task: ThreadTask['task'],
+  task: LaneTask,
   signal: AbortSignal,
   outbox: Outbox,
   services: TaskServices,
@@ -86,6 +96,13 @@ async function run(
     service: (key) => services.get(key),
   };
   return checkOutput(await definition.run(context));
+}
+
+function loadLocal(): Promise<ReadonlyMap<string, unknown>> {
+  localServices ??= loadLocalServices(local, (key, error) =>
+    notify('error', `Service ${key} cannot be made in the worker`, error),
+  );
+  return localServices;
 }
 
 function load(url: string): Promise<LoadedNode> {
@@ -110,7 +127,7 @@ function packOutput(output: unknown, type: string): Packed {
   }
 }
 
-function sendEnd(port: ThreadTask['port'], result: Outcome, type: string): void {
+function sendEnd(port: MessagePort, result: Outcome, type: string): void {
   try {
     port.postMessage({ t: 'end', result }, result.ok ? buffersOf(result.value) : []);
   } catch (error) {

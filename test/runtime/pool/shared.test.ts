@@ -92,6 +92,14 @@ suite('shared threads', { concurrency: false }, () => {
     assert.deepEqual(other, { result: 'waited' });
   });
 
+  test('ready: all threads are up before the first task', async (t) => {
+    const pool = await startPool(t, { shared: { threads: 2 } });
+    assert.equal(pool.stats().shared.threads, 0);
+    await pool.ready();
+    assert.deepEqual(pool.stats().shared, { threads: 2, running: 0, queued: 0, restarts: 0 });
+    assert.deepEqual(await pool.run(act('nothing')), { result: 'nothing' });
+  });
+
   test('describe: types, versions and JSON Schemas; the newest version is the default', async (t) => {
     const pool = await startPool(t);
     const described = pool.describe().find(({ type }) => type === 'test.echo-isolated');
