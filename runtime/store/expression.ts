@@ -9,6 +9,7 @@ import { type Doc, isDoc, promote, put } from './bson.ts';
 import { CommandError } from './errors.ts';
 import { compare } from './keys.ts';
 import { resolve, splitPath } from './path.ts';
+import { watched } from './regex.ts';
 
 type Evaluate = (doc: Doc) => unknown;
 type MingoOptions = Parameters<typeof evalExpr>[2];
@@ -42,6 +43,7 @@ const comparison = (decide: (order: number) => unknown) => (doc: unknown, args: 
 const evalInner = (doc: unknown, args: unknown, options: unknown) =>
   evalExpr(doc as never, args as never, options as MingoOptions);
 
+const maxRange = 1_000_000;
 let captured: unknown;
 const own = {
   $eq: comparison((order) => order === 0),
@@ -51,6 +53,13 @@ const own = {
   $lt: comparison((order) => order < 0),
   $lte: comparison((order) => order <= 0),
   $cmp: comparison(Math.sign),
+  $range: (doc: unknown, args: unknown, options: unknown) => {
+    const [start = 0, end = 0, step = 1] = evalInner(doc, args, options) as number[];
+    if (Math.abs((end - start) / step) > maxRange)
+      throw new CommandError(31, `$range may give at most ${maxRange} numbers`);
+    return evalExpr(doc as never, { $mingoRange: args } as never, options as MingoOptions);
+  },
+  $mingoRange: expression.$range as (doc: unknown, args: unknown, options: unknown) => unknown,
   // Gives access to mingo's option object, which is costly to make and can be used again.
   $koagentCapture: (_doc: unknown, _args: unknown, options: unknown) => {
     captured = options;
@@ -132,12 +141,32 @@ export function evaluator(value: unknown, variables?: Doc): Evaluate {
   }
   checkOperators(value);
   const plain = promote(value);
+  const isSlow = mayBeSlow(value);
   const known = variables && (promote(variables) as Doc);
   const options = bind();
-  return (doc) => {
+  const evaluate = (doc: Doc): unknown => {
     const root = promote(doc);
     return evalInner(root, plain, options.update(known ? { root, variables: known } : { root }));
   };
+  return isSlow ? watched(JSON.stringify(value), evaluate) : evaluate;
+}
+
+const slowOperators = new Set([
+  '$regexMatch',
+  '$regexFind',
+  '$regexFindAll',
+  '$range',
+  '$reduce',
+  '$map',
+  '$filter',
+  '$zip',
+  '$concat',
+  '$replaceAll',
+]);
+
+function mayBeSlow(value: unknown): boolean {
+  if (Array.isArray(value)) return value.some(mayBeSlow);
+  return isDoc(value) && Object.keys(value).some((key) => slowOperators.has(key) || mayBeSlow(value[key]));
 }
 
 /** The paths an expression reads; undefined when it may read the whole document. */

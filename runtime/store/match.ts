@@ -1,8 +1,8 @@
 import { Binary, BSONRegExp, bsonType, type Doc, Double, Int32, isDoc, Long, promote, toNumber } from './bson.ts';
 import { CommandError } from './errors.ts';
-import { dependencies, evaluator } from './expression.ts';
+import { dependencies, evaluator, fieldPath } from './expression.ts';
 import { compare, encodeKey, equal, typeByte, typeClass } from './keys.ts';
-import { splitPath, walk } from './path.ts';
+import { isIndex, splitPath, walk } from './path.ts';
 import { compileRegex } from './regex.ts';
 import { compileSchema } from './schema.ts';
 
@@ -23,6 +23,8 @@ export interface Group {
 }
 export interface Other {
   kind: 'other';
+  /** Equalities of an expression, which do not look into arrays; an index without arrays can use them. */
+  equalities?: { path: string; value: unknown }[];
   test(doc: Doc): boolean;
 }
 export type Condition = Leaf | Group | Other;
@@ -110,11 +112,32 @@ function compileExpr(expression: unknown, scope: Scope): Condition {
   const evaluate = evaluator(expression, scope.variables);
   return {
     kind: 'other',
+    equalities: exprEqualities(expression, scope.variables),
     test: (doc) => {
       const value = evaluate(promote(doc) as Doc);
       return value !== undefined && value !== null && value !== false && value !== 0;
     },
   };
+}
+
+/** `{ $eq: ['$path', value] }`, alone or within `$and`; the value a constant or a variable of `let`. */
+function exprEqualities(expression: unknown, variables: Doc | undefined): { path: string; value: unknown }[] {
+  if (!isDoc(expression)) return [];
+  if (Array.isArray(expression.$and)) return expression.$and.flatMap((part) => exprEqualities(part, variables));
+  const pair = expression.$eq;
+  if (!Array.isArray(pair) || pair.length !== 2) return [];
+  for (const [left, right] of [pair, [pair[1], pair[0]]]) {
+    const path = fieldPath(left);
+    if (!path || fieldPath(right) || path.some((part) => isIndex(part))) continue;
+    if (typeof right === 'string' && right.startsWith('$$')) {
+      const [name = '', ...rest] = right.slice(2).split('.');
+      if (variables && rest.length === 0 && Object.hasOwn(variables, name))
+        return [{ path: path.join('.'), value: variables[name] }];
+    } else if (typeof right !== 'object' || right === null || bsonType(right) !== undefined || right instanceof Date) {
+      return [{ path: path.join('.'), value: right }];
+    }
+  }
+  return [];
 }
 
 const isOperators = (value: unknown): value is Doc => isDoc(value) && (Object.keys(value)[0]?.startsWith('$') ?? false);

@@ -64,9 +64,6 @@ export class Operation {
     this.#sliceEnd = performance.now() + sliceMs;
   }
 
-  /** Pauses when it is due; to hand on. */
-  readonly breathe = (): Promise<void> | undefined => (this.due ? this.pause() : undefined);
-
   hold(bytes: number, what: string): void {
     this.memory.take(bytes, what);
     this.#held += bytes;

@@ -351,21 +351,19 @@ function sortStage(spec: unknown, operation: Operation): Step {
   if (sort.length === 0) throw new CommandError(15976, '$sort stage must have at least one sort key');
   const keyer = sortKeyer(sort);
   return async function* (source) {
-    const sorter = new Sorter(undefined, 64 * 1024 * 1024);
-    operation.hold(8 * 1024 * 1024, 'a sort');
+    const sorter = new Sorter(operation);
     try {
       for await (const docs of source) {
         for (const doc of docs) sorter.add(keyer.key(doc), encode(doc));
-        if (sorter.full) await sorter.flush(operation.breathe);
+        await sorter.settle();
         if (operation.due) await operation.pause();
       }
-      for await (const values of sorter.drain(operation.breathe)) {
+      for await (const values of sorter.drain()) {
         yield values.map((value) => decode(value as Uint8Array));
         if (operation.due) await operation.pause();
       }
     } finally {
       sorter.close();
-      operation.release(8 * 1024 * 1024);
     }
   };
 }

@@ -189,12 +189,14 @@ interface Conjunction {
   /** Conditions of one `$elemMatch`, with full paths. */
   elements: { path: string; leaves: Leaf[] }[];
   unions: Condition[][];
+  /** Equalities that do not look into arrays. */
+  equalities: { path: string; value: unknown }[];
   complete: boolean;
 }
 
 function conjunction(
   condition: Condition,
-  found: Conjunction = { leaves: [], elements: [], unions: [], complete: true },
+  found: Conjunction = { leaves: [], elements: [], unions: [], equalities: [], complete: true },
 ): Conjunction {
   if (condition.kind === 'and') for (const child of condition.children) conjunction(child, found);
   else if (condition.kind === 'or') {
@@ -206,7 +208,10 @@ function conjunction(
       found.complete = false;
       found.elements.push({ path: condition.path, leaves: elementLeaves(condition) });
     }
-  } else found.complete = false;
+  } else {
+    if (condition.kind === 'other') found.equalities.push(...(condition.equalities ?? []));
+    found.complete = false;
+  }
   return found;
 }
 
@@ -240,7 +245,13 @@ function boundsOfField(all: Conjunction, path: string, multikey: boolean): Bound
     const combined = combine(bounds);
     if (combined) candidates.push({ ...combined, exact: false });
   }
-  if (!multikey) return combine(candidates);
+  if (!multikey) {
+    for (const { path: other, value } of all.equalities) {
+      if (other === path && !Array.isArray(value))
+        candidates.push({ intervals: points(value), present: value !== null && value !== undefined, exact: false });
+    }
+    return combine(candidates);
+  }
   const [best] = candidates.sort((a, b) => width(a) - width(b));
   return best && { ...best, exact: false };
 }
@@ -459,6 +470,7 @@ function unionPlan(collection: Collection, all: Conjunction): UnionScan | undefi
         leaves: [...branch.leaves, ...all.leaves],
         elements: [...branch.elements, ...all.elements],
         unions: [],
+        equalities: [...branch.equalities, ...all.equalities],
         complete: false,
       };
       let best: IndexScan | undefined;

@@ -20,8 +20,6 @@ export interface Statistics {
   docsExamined: number;
 }
 
-const sortBytes = 64 * 1024 * 1024;
-
 export function planQuery(database: Database, collection: Collection, query: Query): Plan {
   return choosePlan(collection, {
     filter: query.filter,
@@ -110,18 +108,17 @@ async function* inOrder(
   statistics?: Statistics,
 ): AsyncGenerator<Row[]> {
   const keyer = sortKeyer(query.sort);
-  const sorter = new Sorter(query.limit > 0 ? query.skip + query.limit : undefined, sortBytes);
+  const sorter = new Sorter(operation, query.limit > 0 ? query.skip + query.limit : undefined);
   const test = rawTest(query.filter);
   const demand = operation.wanted;
   operation.wanted = Number.POSITIVE_INFINITY;
-  operation.hold(sortBytes / 8, 'a sort');
   try {
     for await (const rows of matching(database, collection, plan, query.filter, operation, statistics)) {
       for (const { rid, raw } of rows) sorter.add(keyer.key(pick(raw, keyer.fields)), rid);
-      if (sorter.full) await sorter.flush(operation.breathe);
+      await sorter.settle();
     }
     operation.wanted = demand;
-    for await (const rids of sorter.drain(operation.breathe)) {
+    for await (const rids of sorter.drain()) {
       let rows: Row[] = [];
       for (const rid of rids) {
         // Read again: between sorting and reading the document may have gone or changed.
@@ -137,6 +134,5 @@ async function* inOrder(
     }
   } finally {
     sorter.close();
-    operation.release(sortBytes / 8);
   }
 }

@@ -29,6 +29,24 @@ export function watchRegex(
   announce = onPattern;
 }
 
+/** Watches a function of a user that may run without end, as a regular expression does. */
+export function watched<A, R>(name: string, run: (argument: A) => R): (argument: A) => R {
+  if (refused.has(name)) throw new CommandError(50, `${name.slice(0, 200)} is refused: it took too long before.`);
+  if (!cells) return run;
+  const id = ++lastId;
+  const shared = cells;
+  announce(id, name);
+  return (argument) => {
+    Atomics.store(shared, 0, id);
+    Atomics.add(shared, 1, 1);
+    try {
+      return run(argument);
+    } finally {
+      Atomics.store(shared, 0, 0);
+    }
+  };
+}
+
 /** Compiles a pattern of a query; `$regex` takes text, BSON and JavaScript expressions. */
 export function compileRegex(pattern: unknown, options?: string): (text: string) => boolean {
   let expression: RegExp;
@@ -43,14 +61,5 @@ export function compileRegex(pattern: unknown, options?: string): (text: string)
   }
   // Without a quantifier inside a group or two in a row nothing backtracks far; most patterns need no watch.
   if (!cells || !/[+*}].*[+*}]|\(.*[+*}|]/s.test(expression.source)) return (text) => expression.test(text);
-  const id = ++lastId;
-  const shared = cells;
-  announce(id, name);
-  return (text) => {
-    Atomics.store(shared, 0, id);
-    Atomics.add(shared, 1, 1);
-    const found = expression.test(text);
-    Atomics.store(shared, 0, 0);
-    return found;
-  };
+  return watched(name, (text: string) => expression.test(text));
 }

@@ -109,6 +109,35 @@ export class Scan {
   }
 }
 
+const countStep = 20_000;
+
+/** Counts the entries within the ranges of a plan, in steps between which others get their turn. */
+export async function countEntries(
+  database: Database,
+  plan: IndexScan,
+  pause: () => Promise<void> | undefined,
+): Promise<number> {
+  const { table } = plan.index;
+  let total = 0;
+  for (const { low, high } of plan.ranges) {
+    let from: [Uint8Array, number] = [low, -1];
+    for (;;) {
+      const step = database.rows(
+        `SELECT k, rid FROM ${table} WHERE (k, rid) > (?, ?) AND k < ? ORDER BY k, rid LIMIT 1 OFFSET ${countStep - 1}`,
+      );
+      const last = step.get(...from, high) as unknown as [Uint8Array, number] | undefined;
+      if (!last) break;
+      total += countStep;
+      from = last;
+      await pause();
+    }
+    const rest = database.rows(`SELECT count(*) FROM ${table} WHERE (k, rid) > (?, ?) AND k < ?`);
+    total += (rest.get(...from, high) as unknown as [number])[0];
+    await pause();
+  }
+  return total;
+}
+
 /** Entries within the ranges of a plan, at most about `limit`. */
 export function estimate(database: Database, plan: IndexScan, limit: number): number {
   let total = 0;

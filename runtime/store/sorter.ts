@@ -1,6 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import { type Doc, FieldSet } from './bson.ts';
 import { encodeKey, invert } from './keys.ts';
+import type { Operation } from './operation.ts';
 import { splitPath, walk } from './path.ts';
 import type { SortSpec } from './planner.ts';
 
@@ -50,23 +51,29 @@ const runLength = 4096;
  */
 export class Sorter {
   readonly #limit: number;
-  readonly #maxBytes: number;
+  readonly #operation: Operation;
   readonly #heap: Entry[] = [];
   #run: Entry[] = [];
   #runs: Entry[][] = [];
   #bytes = 0;
+  #held = 0;
   #count = 0;
   #spill: DatabaseSync | undefined;
 
-  constructor(limit: number | undefined, maxBytes: number) {
+  constructor(operation: Operation, limit?: number) {
+    this.#operation = operation;
     // A heap is for few; many are sorted like all.
     this.#limit = limit !== undefined && limit <= runLength ? limit : Number.POSITIVE_INFINITY;
-    this.#maxBytes = maxBytes;
   }
 
-  /** True when `flush` should be called before more is added. */
-  get full(): boolean {
-    return this.#bytes > this.#maxBytes;
+  /** To be called after each batch: accounts for the memory, and goes to disk when it is too much. */
+  async settle(): Promise<void> {
+    const operation = this.#operation;
+    operation.hold(this.#bytes - this.#held, 'a sort');
+    this.#held = this.#bytes;
+    if (this.#limit !== Number.POSITIVE_INFINITY) return;
+    const { limit, used } = operation.memory;
+    if (this.#bytes > limit / 4 || (used > limit / 2 && this.#bytes > 0)) await this.#flush();
   }
 
   add(key: Buffer, value: Sortable): void {
@@ -92,16 +99,18 @@ export class Sorter {
     const [worst] = heap;
     if (heap.length < this.#limit) {
       heap.push(entry);
+      this.#bytes += entry.key.length + entryOverhead;
       if (heap.length === this.#limit)
         for (let i = (heap.length >> 1) - 1; i >= 0; i--) sink(heap, i, (a, b) => order(b, a));
     } else if (worst && Buffer.compare(entry.key, worst.key) < 0) {
       heap[0] = entry;
+      this.#bytes += entry.key.length - worst.key.length;
       sink(heap, 0, (a, b) => order(b, a));
     }
   }
 
   /** Writes what is in memory to disk, in slices. */
-  async flush(pause: () => Promise<void> | undefined): Promise<void> {
+  async #flush(): Promise<void> {
     this.#endRun();
     if (!this.#spill) {
       this.#spill = new DatabaseSync(''); // a private file that SQLite deletes when it is closed
@@ -114,17 +123,19 @@ export class Sorter {
       for (const [i, entry] of run.entries()) {
         key.run(entry.key, entry.n);
         value.run(entry.n, entry.value);
-        if (i % 64 === 63) await pause();
+        if (i % 64 === 63 && this.#operation.due) await this.#operation.pause();
       }
     }
     this.#runs = [];
+    this.#operation.release(this.#held);
     this.#bytes = 0;
+    this.#held = 0;
   }
 
   /** The values in order, in chunks; after it nothing can be added. */
-  async *drain(pause: () => Promise<void> | undefined): AsyncGenerator<Sortable[]> {
+  async *drain(): AsyncGenerator<Sortable[]> {
     if (this.#spill) {
-      await this.flush(pause);
+      await this.#flush();
       yield* this.#fromDisk(this.#spill);
       return;
     }
@@ -175,6 +186,8 @@ export class Sorter {
     this.#spill = undefined;
     this.#runs = [];
     this.#run = [];
+    this.#operation.release(this.#held);
+    this.#held = 0;
   }
 }
 

@@ -9,7 +9,7 @@ import { splitPath, walk } from '../path.ts';
 import { parsePipeline, runPipeline, splitPrefix } from '../pipeline.ts';
 import { describePlan, parseSort } from '../planner.ts';
 import { find, planQuery, type Query, type Statistics } from '../query.ts';
-import { estimate } from '../scan.ts';
+import { countEntries } from '../scan.ts';
 import { compileProjection } from '../transform.ts';
 import { createWriter } from './write.ts';
 
@@ -23,6 +23,12 @@ function parseFind(body: Doc): Query & { projection: Doc | undefined; singleBatc
   refuseCollation(body);
   if (body.tailable === true)
     throw new CommandError(2, 'error processing query: tailable cursors are not supported by the embedded store');
+  for (const option of ['min', 'max', 'returnKey', 'showRecordId']) {
+    const value = body[option];
+    if (value === true || (isDoc(value) && Object.keys(value).length > 0)) {
+      throw new CommandError(238, `The option '${option}' of find is not supported by the embedded store`);
+    }
+  }
   const limit = toNumber(body.limit) ?? 0;
   const projection = optionalDoc(body.projection, 'projection');
   return {
@@ -123,12 +129,8 @@ async function countMatches(
   if (query.filter.matchesAll && query.hint === undefined) return engine.database.count(collection);
   const plan = planQuery(engine.database, collection, query);
   let total = 0;
-  if (plan.kind === 'index' && plan.exact && plan.ranges.length < 1000) {
-    for (const range of plan.ranges) {
-      total += estimate(engine.database, { ...plan, ranges: [range] }, 1e12);
-      if (operation.due) await operation.pause();
-    }
-    return total;
+  if (plan.kind === 'index' && plan.exact && query.limit === 0) {
+    return countEntries(engine.database, plan, () => (operation.due ? operation.pause() : undefined));
   }
   for await (const rows of find(engine.database, collection, query, operation, plan)) total += rows.length;
   return total;

@@ -9,7 +9,6 @@ import {
   pick,
   type Raw,
   toNumber,
-  validate,
   withIdFirst,
 } from '../bson.ts';
 import type { Collection } from '../database.ts';
@@ -98,7 +97,6 @@ function collectionFor(engine: Engine, request: Request): Collection {
 }
 
 function insertRaw(engine: Engine, collection: Collection, given: Raw, body: Doc): void {
-  validate(given);
   const raw = withIdFirst(given);
   if (raw.length > 16 * 1024 * 1024) encodeStored(decode(raw));
   checkNewId(pick(raw, idField, true)._id);

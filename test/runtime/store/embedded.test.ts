@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { MongoClient } from 'mongodb';
+import { type Document, MongoClient } from 'mongodb';
 import mongoose from 'mongoose';
 import { AppError } from '../../../core/errors.ts';
 import { checkStoreFile, findStoreUri, openStore, type StoreOptions } from '../../../runtime/store/index.ts';
@@ -273,4 +273,30 @@ test('memory: a query that would hold too much ends with 146, and gives back wha
   await assert.rejects(c.distinct('pad'), withCode(146));
   assert.equal((await store.stats()).queryMemoryBytes, 0);
   assert.equal((await c.find().sort({ pad: -1 }).toArray()).length, 20);
+});
+
+test('sort: what does not fit into memory is sorted on disk, in the same order', async (t) => {
+  const { store, db } = await opened(t, { memoryMiB: 8 });
+  const c = db.collection('c');
+  const total = 12_000;
+  for (let from = 0; from < total; from += 1000) {
+    await c.insertMany(
+      Array.from({ length: 1000 }, (_, i) => ({ n: ((from + i) * 7919) % 1009, i: from + i, pad: 'x'.repeat(800) })),
+    );
+  }
+  const inOrder = async (cursor: AsyncIterable<Document>) => {
+    let [count, last, before] = [0, -1, -1];
+    for await (const { n = -1, i = -1 } of cursor) {
+      assert.ok(n > last || (n === last && i > before), 'the order holds, and is stable');
+      [last, before] = [n, i];
+      count++;
+    }
+    assert.equal(count, total);
+  };
+  await inOrder(c.aggregate([{ $addFields: { extra: 1 } }, { $sort: { n: 1 } }]));
+  await inOrder(c.find().sort({ n: 1 }));
+  const backward = await c.find().sort({ n: -1, i: -1 }).skip(5000).limit(5000).toArray();
+  assert.equal(backward.length, 5000);
+  assert.ok(backward.every(({ n }, i) => i === 0 || n <= (backward[i - 1]?.n ?? 0)));
+  assert.equal((await store.stats()).queryMemoryBytes, 0);
 });
