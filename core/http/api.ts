@@ -197,15 +197,16 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
     async refuse(ctx) {
       const path = ctx.path.replace(/^\/api\/v1/, '').replace(/\/+$/, '');
       const segments = path.split('/').slice(1);
-      const methods = [...byShape].filter(([shape]) => matches(shape, segments)).flatMap(([, found]) => [...found]);
-      if (methods.length > 0)
-        ctx.set(
-          'Allow',
-          [...new Set([...methods, ...(methods.includes('GET') ? ['HEAD'] : []), 'OPTIONS'])].join(', '),
-        );
+      const known = [...byShape].filter(([shape]) => matches(shape, segments));
+      const methods = new Set(known.flatMap(([, found]) => [...found]));
+      if (methods.has('GET')) methods.add('HEAD');
       const token = evidenceOf(await check(ctx, []));
-      const owners = segmentOwners(segments[0] ?? '');
-      fail(ctx, methods.length > 0 ? methodNotAllowed(ctx.method) : notFound(), ownerOf(token, owners));
+      if (methods.size === 0) {
+        fail(ctx, notFound(), speakerOf(token, segmentOwners(segments[0] ?? ''), true));
+        return;
+      }
+      ctx.set('Allow', [...methods, 'OPTIONS'].join(', '));
+      fail(ctx, methodNotAllowed(ctx.method), speakerOf(token, ownersOf(known), false));
     },
 
     endStreams() {
@@ -214,12 +215,25 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
   };
 }
 
-/** The forms of an answer where no route matches: the token's API, else the owners of the first segment. */
-function ownerOf(token: TokenEvidence, owners: readonly ContractName[]): readonly ContractName[] {
-  if (token.kind === 'api') return ['tasks'];
+/**
+ * The forms of an answer where no route matches: the token's API among the owners of the path; on a path that nobody has the
+ * token's API itself.
+ */
+function speakerOf(token: TokenEvidence, owners: readonly ContractName[], anywhere: boolean): readonly ContractName[] {
+  if (token.kind === 'api') return anywhere || owners.includes('tasks') ? ['tasks'] : owners;
   if (token.kind !== 'jwt') return owners;
-  const named = token.audience.find((name) => owners.includes(name)) ?? token.audience[0];
-  return named === undefined ? owners : [named];
+  const takeJwt: ContractName[] = owners.filter((name) => name !== 'tasks');
+  const named = token.audience.find((name) => takeJwt.includes(name)) ?? (anywhere ? token.audience[0] : undefined);
+  if (named !== undefined) return [named];
+  return takeJwt.length > 0 ? takeJwt : owners;
+}
+
+/** The contracts that have paths of these shapes, with whatever method. */
+function ownersOf(shapes: readonly (readonly [string, ReadonlySet<string>])[]): ContractName[] {
+  const names = shapes.flatMap(([shape, methods]) =>
+    [...methods].flatMap((method) => documentedRoutes.get(`${method} ${shape}`) ?? []),
+  );
+  return [...new Set(names)];
 }
 
 const matches = (shape: string, segments: readonly string[]) => {

@@ -67,12 +67,20 @@ function setCaching(ctx: Context, route: Route, contract: Contract, data: unknow
 }
 
 function sendFile(ctx: Context, { content, options }: FileReply): void {
-  ctx.attachment(options.filename);
+  ctx.attachment(options.filename, { fallback: asciiName(options.filename) });
   ctx.type = options.contentType;
   ctx.set('Cache-Control', 'private, no-store');
   ctx.body =
     content instanceof Uint8Array ? Buffer.from(content.buffer, content.byteOffset, content.byteLength) : content;
   if (options.size !== undefined) ctx.length = options.size;
+}
+
+/** The name for clients that know no other script: what is left of it in ASCII, or `download`. */
+function asciiName(name: string): string {
+  const dot = name.lastIndexOf('.');
+  const [base, extension] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, ''];
+  const ascii = (text: string) => text.replace(/[^\x20-\x7e]|["\\%/]/g, '').trim();
+  return `${ascii(base) || 'download'}${ascii(extension)}`;
 }
 
 /** Sends an error in its contract's form, with the headers that every contract shares. */
