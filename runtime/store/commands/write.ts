@@ -16,10 +16,10 @@ import { type Engine, optionalDoc, type Reply, type Request } from '../engine.ts
 import { CommandError, sqliteCode, toCommandError } from '../errors.ts';
 import { compileFilter, type Filter } from '../match.ts';
 import type { Operation } from '../operation.ts';
-import type { Writer } from '../pipeline.ts';
 import { choosePlan, parseSort } from '../planner.ts';
 import { find, matching, planQuery, type Query, rawTest } from '../query.ts';
 import { estimate, type Row } from '../scan.ts';
+import type { Writer } from '../stages.ts';
 import { checkId, checkNewId, compileUpdate, type Update, upsertSeed, withId } from '../update.ts';
 import { rawProjection, refuseCollation } from './read.ts';
 
@@ -130,16 +130,26 @@ interface Target {
 }
 
 /**
- * The rows to change. With `multi` over an index the row ids are collected first: a change may move a row within the
- * index, and it must not be met twice.
+ * Calls `change` for each row of the target, at once after it was read: other commands run while rows are looked for, so a row
+ * is read again right before it is changed, and left alone when it no longer matches. Without `multi` the search begins anew then:
+ * of several commands that want the same document each gets another one, or none.
+ *
+ * With `multi` over an index the row ids are collected first: a change may move a row within the index, and it must not be met
+ * twice.
  */
-async function* targets(
+async function changeTargets(
   engine: Engine,
   collection: Collection,
   target: Target,
   operation: Operation,
-): AsyncGenerator<Row> {
+  change: (row: Row) => void,
+): Promise<void> {
   const { database } = engine;
+  const test = rawTest(target.filter);
+  const latest = ({ rid, raw: found }: Row): Row | undefined => {
+    const raw = database.read(collection, rid);
+    return raw && (Buffer.compare(raw, found) === 0 || test(raw)) ? { rid, raw } : undefined;
+  };
   const query: Query = {
     filter: target.filter,
     sort: parseSort(target.sort),
@@ -154,13 +164,22 @@ async function* targets(
     hint: query.hint,
     estimate: (p, limit) => estimate(database, p, limit),
   });
-  if (!target.multi || plan.kind === 'scan') {
+  if (!target.multi) {
+    for (;;) {
+      const found = await firstOf(find(database, collection, query, operation, plan));
+      if (!found) return;
+      const row = latest(found);
+      if (row) return change(row);
+    }
+  }
+  const changeLatest = async (found: Row) => {
+    const row = latest(found);
+    if (row) change(row);
+    if (operation.due) await operation.pause();
+  };
+  if (plan.kind === 'scan') {
     for await (const rows of find(database, collection, query, operation, plan)) {
-      for (const row of rows) {
-        const raw = target.multi ? database.read(collection, row.rid) : row.raw;
-        if (raw) yield { rid: row.rid, raw };
-        if (!target.multi) return;
-      }
+      for (const row of rows) await changeLatest(row);
     }
     return;
   }
@@ -169,11 +188,16 @@ async function* targets(
     operation.hold(rows.length * 8, 'an update of many documents');
     for (const { rid } of rows) rids.push(rid);
   }
-  const test = rawTest(target.filter);
   for (const rid of rids) {
     const raw = database.read(collection, rid);
-    if (raw && test(raw)) yield { rid, raw };
+    if (raw && test(raw)) change({ rid, raw });
+    if (operation.due) await operation.pause();
   }
+}
+
+async function firstOf(batches: AsyncGenerator<Row[]>): Promise<Row | undefined> {
+  for await (const [row] of batches) if (row) return row;
+  return undefined;
 }
 
 function updateRow(
@@ -235,22 +259,25 @@ export async function updateCommand(engine: Engine, request: Request): Promise<R
     if (multi && update.replacement)
       throw new CommandError(9, 'multi update is not supported for replacement-style update');
     let matched = 0;
-    const collection = engine.database.find(request.db, name);
-    if (collection) {
-      for await (const row of targets(
-        engine,
-        collection,
-        { filter, multi, hint: part.hint, sort: part.sort },
-        operation,
-      )) {
+    const target = { filter, multi, hint: part.hint, sort: part.sort };
+    const change = async () => {
+      const collection = engine.database.find(request.db, name);
+      if (!collection) return false;
+      await changeTargets(engine, collection, target, operation, (row) => {
         matched++;
         if (updateRow(engine, collection, row, update, body).changed) nModified++;
-        if (operation.due) await operation.pause();
-      }
+      });
+      return matched > 0;
+    };
+    if (part.upsert !== true) {
+      await change();
+      return matched;
     }
-    if (matched > 0 || part.upsert !== true) return matched;
-    const { id } = upsert(engine, collectionFor(engine, request), filter, update, body);
-    upserted.push({ index, _id: id });
+    const made = await changeOrInsert(change, () =>
+      upsert(engine, collectionFor(engine, request), filter, update, body),
+    );
+    if (!made) return matched;
+    upserted.push({ index, _id: made.id });
     return 1;
   });
   operation.release();
@@ -270,12 +297,11 @@ export async function deleteCommand(engine: Engine, request: Request): Promise<R
     const collection = engine.database.find(request.db, engine.collectionName(request));
     let removed = 0;
     if (!collection) return 0;
-    for await (const row of targets(engine, collection, { filter, multi: limit === 0, hint: part.hint }, operation)) {
+    await changeTargets(engine, collection, { filter, multi: limit === 0, hint: part.hint }, operation, (row) => {
       engine.database.remove(collection, row.rid, row.raw);
       engine.counters.deleted++;
       removed++;
-      if (operation.due) await operation.pause();
-    }
+    });
     return removed;
   });
   operation.release();
@@ -300,29 +326,43 @@ export async function findAndModifyCommand(engine: Engine, request: Request): Pr
   const project = Object.keys(fields).length > 0 ? rawProjection(fields, body.query) : (raw: Raw) => raw;
   const show = (raw: Raw): Doc => decode(project(raw));
   const collection = engine.collection(request);
-  if (collection) {
-    for await (const row of targets(
-      engine,
-      collection,
-      { filter, multi: false, hint: body.hint, sort: body.sort },
-      operation,
-    )) {
+  let reply: Reply | undefined;
+  const change = async () => {
+    if (!collection) return false;
+    const target = { filter, multi: false, hint: body.hint, sort: body.sort };
+    await changeTargets(engine, collection, target, operation, (row) => {
       if (!update) {
         engine.database.remove(collection, row.rid, row.raw);
         engine.counters.deleted++;
-        return { lastErrorObject: { n: 1 }, value: show(row.raw) };
+        reply = { lastErrorObject: { n: 1 }, value: show(row.raw) };
+        return;
       }
       const { raw } = updateRow(engine, collection, row, update, body);
-      return { lastErrorObject: { n: 1, updatedExisting: true }, value: show(body.new === true ? raw : row.raw) };
-    }
-  }
-  if (!update) return { lastErrorObject: { n: 0 }, value: null };
-  if (body.upsert !== true) return { lastErrorObject: { n: 0, updatedExisting: false }, value: null };
-  const { id, raw } = upsert(engine, collectionFor(engine, request), filter, update, body);
-  return {
-    lastErrorObject: { n: 1, updatedExisting: false, upserted: id },
-    value: body.new === true ? show(raw) : null,
+      reply = { lastErrorObject: { n: 1, updatedExisting: true }, value: show(body.new === true ? raw : row.raw) };
+    });
+    return reply !== undefined;
   };
+  if (!update || body.upsert !== true) {
+    await change();
+    return reply ?? { lastErrorObject: { n: 0, ...(update && { updatedExisting: false }) }, value: null };
+  }
+  const made = await changeOrInsert(change, () => upsert(engine, collectionFor(engine, request), filter, update, body));
+  if (!made) return reply ?? { lastErrorObject: { n: 0, updatedExisting: false }, value: null };
+  return {
+    lastErrorObject: { n: 1, updatedExisting: false, upserted: made.id },
+    value: body.new === true ? show(made.raw) : null,
+  };
+}
+
+/** An upsert: when another command inserts the same unique key between search and insert, its document is changed instead. */
+async function changeOrInsert<T>(change: () => Promise<boolean>, insert: () => T): Promise<T | undefined> {
+  if (await change()) return undefined;
+  try {
+    return insert();
+  } catch (error) {
+    if (toCommandError(error).code !== 11000 || !(await change())) throw error;
+    return undefined;
+  }
 }
 
 // --- $out and $merge -----------------------------------------------------------------------------
