@@ -16,10 +16,14 @@ import type { Values } from './values.ts';
 export interface Active {
   readonly id: string;
   readonly tenantId: string;
+  /** Settled when the first events of the run are stored. */
+  readonly announced: PromiseWithResolvers<void>;
   execution?: Execution;
   cancelReason?: string | undefined;
   interrupted?: boolean;
   lost?: boolean;
+  /** As it is stored when all is done. */
+  final?: RunDocument | undefined;
 }
 
 /** How this process came by a run. */
@@ -64,12 +68,12 @@ export async function carryOut(
         ? await takeOver(store, document, eventLog, cancelled === undefined)
         : emptyHistory(eventLog.nextN);
     if (history.outcome) {
-      await endings.conclude(document, history.outcome, log);
+      active.final = await endings.conclude(document, history.outcome, log);
       return true;
     }
     const input = await values.load(document, inputOf(document));
     const end = async (source: LogSource, outcome: RunOutcome) => {
-      await endings.end(document, eventLog, source, outcome, input, log);
+      active.final = await endings.end(document, eventLog, source, outcome, input, log);
       return true;
     };
     const plain: LogSource = { runId: id, attempt, marks: new Set(), lost: () => undefined };
@@ -94,6 +98,7 @@ export async function carryOut(
       log,
       graceMs: options.graceMs,
       markAfterMs: options.markAfterMs,
+      forgivenDeaths: options.forgivenDeaths,
       async readStep(n, key) {
         const _id = bucketId(document.logId, n);
         const bucket = await store.buckets.in(document).findOne({ _id }, { fields: ['steps'] });
@@ -105,7 +110,8 @@ export async function carryOut(
     if (origin !== 'recovered') {
       const first = origin === 'accepted' ? startEvents(document) : [];
       const started = { type: 'run_started', data: { kind: document.kind, attempt } };
-      void eventLog.append(execution.source, { events: [...first, started] });
+      const stored = eventLog.append(execution.source, { events: [...first, started] });
+      stored.then(() => active.announced.resolve(), active.announced.resolve);
     }
     const ending = await execution.run();
     if (ending.how === 'ended') return await end(execution.source, ending.outcome);

@@ -17,12 +17,14 @@ export interface Endings {
     outcome: RunOutcome,
     input: unknown,
     log: Logger,
-  ): Promise<void>;
+  ): Promise<RunDocument | undefined>;
   /**
    * The end of the run is in the log already: brings the document and the kind in line. Whatever a crash leaves undone here is
    * done again after the next start.
+   *
+   * @returns the run as it is stored then; undefined when it belongs to another process by now
    */
-  conclude(document: RunDocument, stored: StoredOutcome, log: Logger, known?: Known): Promise<void>;
+  conclude(document: RunDocument, stored: StoredOutcome, log: Logger, known?: Known): Promise<RunDocument | undefined>;
 }
 
 interface Known {
@@ -102,7 +104,7 @@ export function createEndings(parts: {
         ...(!settles && { $unset: CLOSED }),
       }),
     );
-    if (!concluded || !settles || !kind) return;
+    if (!concluded || !settles || !kind) return concluded;
     const given = known ?? {
       input: await values.load(document, inputOf(document)),
       outcome:
@@ -110,8 +112,8 @@ export function createEndings(parts: {
           ? { status: 'succeeded' as const, result: await values.load(document, stored.result) }
           : stored,
     };
-    if (!(await settle(document, kind, given, log))) return;
-    await persist(clock, () => store.runs.in(document).update(mine(), { $unset: CLOSED }));
+    if (!(await settle(document, kind, given, log))) return concluded;
+    return persist(clock, () => store.runs.in(document).update(mine(), { $unset: CLOSED }));
   };
 
   return {
@@ -126,7 +128,7 @@ export function createEndings(parts: {
         log.error({ err: error }, 'run: the terminal event of the kind cannot be stored');
         await eventLog.append(source, { events: [defaultTerminal(final)], outcome: json });
       }
-      await conclude(document, stored, log, { outcome: final, input });
+      return conclude(document, stored, log, { outcome: final, input });
     },
   };
 }

@@ -3,6 +3,7 @@ import type { Clock } from './clock.ts';
 import { EventLog } from './event-log.ts';
 import type { LogWriter } from './log-writer.ts';
 import type { RunEvent } from './service.ts';
+import { createTurns } from './turns.ts';
 import type { Values } from './values.ts';
 
 type Scope = { tenantId: string };
@@ -42,6 +43,7 @@ export function createEventLogs(parts: {
   const logs = new Map<string, EventLog>();
   const opening = new Map<string, Promise<EventLog>>();
   const looks = new WeakMap<EventLog, { at: number; done: Promise<void> }>();
+  const turns = createTurns();
   const followers = new Set<() => void>();
   let closed = false;
 
@@ -148,6 +150,8 @@ export function createEventLogs(parts: {
             continue;
           }
           seq += 1;
+          const turn = turns.take();
+          if (turn) await turn;
           yield event;
         }
         n = at.n + 1;

@@ -16,7 +16,7 @@ import { retriesExhausted, stepBusy } from './errors.ts';
 import type { EventLog, LogEntry, LogSource } from './event-log.ts';
 import type { NodeExecutor } from './executor.ts';
 import type { FinishedStep, RunHistory } from './history.ts';
-import type { StoredValue, Values } from './values.ts';
+import { parseText, type StoredValue, type Values } from './values.ts';
 
 /** How one attempt ended. `interrupted`: the run goes on later; `lost`: it goes on in another process already. */
 export type Ending = { how: 'ended'; outcome: RunOutcome } | { how: 'interrupted' } | { how: 'lost' };
@@ -36,6 +36,8 @@ export interface ExecutionParts {
   graceMs: number;
   /** A node is noted as begun when it runs longer than this; before the note is stored a crash does not count for it. */
   markAfterMs: number;
+  /** Deaths of the whole process that are not put down to a node that was under way. */
+  forgivenDeaths: number;
   /** Reads the result of a step from the bucket that has it. */
   readStep(n: number, key: string): Promise<StoredValue | undefined>;
 }
@@ -202,8 +204,8 @@ export class Execution {
       if (this.#over) this.#mayWork();
       const { n } = await this.#append({ step: { key, ...stored }, events: events?.(result) ?? [] });
       this.#finished.set(key, { n });
-      // In the form in which a later attempt would get it, so that the difference shows at once. Bytes are not copied.
-      return stored.json === undefined ? result : (JSON.parse(stored.json) as T);
+      // In the form in which a later attempt would get it, so that the difference shows at once. Large ones are not copied.
+      return stored.json === undefined ? result : (parseText(stored.json) as T);
     } finally {
       this.#runningSteps.delete(key);
     }
@@ -225,23 +227,28 @@ export class Execution {
   }
 
   async #nodeAttempts<T>(key: string, call: NodeCall, options: NodeStepOptions<T>): Promise<T> {
-    const { run, principal, executor, history, log } = this.#parts;
+    const { run, principal, executor, history, log, forgivenDeaths } = this.#parts;
     const signal = this.#controller.signal;
     const stopMark = await this.#begun(key);
     let done = false;
-    let cutOffs = history.cutOffs.get(key) ?? 0;
+    const deaths = history.cutOffs.get(key) ?? 0;
+    let cutOffs = 0;
+    // Whatever brought the process down, most nodes that were under way had no part in it.
+    const spent = () => Math.max(0, deaths - forgivenDeaths) + cutOffs;
     let cause: unknown;
     let pause = QUEUE_FULL_PAUSE_MS.first;
     try {
       for (;;) {
-        if (cutOffs > 0 && cutOffs > this.#retriesOf(call)) throw retriesExhausted(call.type, cutOffs, cause);
+        if (spent() > 0 && spent() > this.#retriesOf(call)) {
+          throw retriesExhausted(call.type, deaths + cutOffs, cause);
+        }
         try {
           const task = {
             ...call,
             run: { id: run.id, tenantId: run.tenantId },
             principal,
             idempotencyKey: `${run.id}:${key}`,
-            attempt: cutOffs + 1,
+            attempt: deaths + cutOffs + 1,
           };
           const hooks = {
             onEvent: (type: string, data: Record<string, unknown>) => this.#nodeEvent(type, data, options),
@@ -258,8 +265,9 @@ export class Execution {
           if (code === 'NODE_CUT_OFF') {
             cutOffs += 1;
             cause = error;
-            log.warn({ err: error, step: key, attempt: cutOffs }, 'run: a node was cut off');
-            if (cutOffs <= this.#retriesOf(call)) void this.#emit('step_retried', { key, attempt: cutOffs + 1 });
+            const attempt = deaths + cutOffs;
+            log.warn({ err: error, step: key, attempt }, 'run: a node was cut off');
+            if (spent() <= this.#retriesOf(call)) void this.#emit('step_retried', { key, attempt: attempt + 1 });
           } else if (code === 'POOL_QUEUE_FULL') {
             await this.#pause(pause);
             pause = Math.min(pause * 2, QUEUE_FULL_PAUSE_MS.most);

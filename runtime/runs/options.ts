@@ -13,6 +13,8 @@ export interface RunsOptions {
   maxTakeovers: number;
   /** A node that is over sooner costs no write for its begin. Default 250. */
   markAfterMs: number;
+  /** How many deaths of the process a node outlives before they count against its retries. Default 8. */
+  forgivenDeaths: number;
   /** Memory for the buckets of event logs that were read or written last. Default 32 MiB. */
   cacheBytes: number;
   limits: DispatchLimits;
@@ -25,6 +27,7 @@ export const DEFAULT_OPTIONS: RunsOptions = {
   graceMs: 5000,
   maxTakeovers: 25,
   markAfterMs: 250,
+  forgivenDeaths: 8,
   cacheBytes: 32 * 1024 * 1024,
   limits: DEFAULT_LIMITS,
 };

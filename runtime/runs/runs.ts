@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { isDuplicate } from '../../core/data/errors.ts';
 import type { Principal } from '../../core/principal.ts';
 import type { RunKind } from '../../core/run-kind.ts';
-import { tenantBusy } from '../dispatch/dispatcher.ts';
+import { type DispatchJob, tenantBusy } from '../dispatch/dispatcher.ts';
 import type { Clock } from './clock.ts';
-import { runIdTaken, runKindUnknown, runNotFound, shuttingDown } from './errors.ts';
+import { runIdTaken, runKindUnknown, shuttingDown } from './errors.ts';
 import { outside } from './event-log.ts';
 import type { EventLogs } from './event-logs.ts';
 import { inputOf, type RunDocument, type RunStore, resultOf, storedPrincipal, toRun } from './model.ts';
@@ -46,10 +46,8 @@ export function createRunService(parts: {
     return toRun(document, input, result);
   };
 
-  const read = async (principal: Principal, runId: string) => store.runs.in(principal).get(runId);
-
   const existing = async (principal: Principal, runId: string) => {
-    const document = await read(principal, runId);
+    const document = await store.runs.in(principal).get(runId);
     return document && load(document);
   };
 
@@ -59,27 +57,37 @@ export function createRunService(parts: {
     if (waiting >= limits.queuedPerTenant) throw tenantBusy(principal.tenantId, limits.retryAfterSeconds);
   };
 
+  /** A place for the run, or the run itself when it is there already and its tenant has no room for another one. */
+  const admit = async (principal: Principal, job: DispatchJob, givenId: string | undefined) => {
+    try {
+      return supervisor.admit(job);
+    } catch (error) {
+      const run = givenId === undefined ? undefined : await existing(principal, givenId);
+      if (run) return { run };
+      throw error;
+    }
+  };
+
   return {
     async start(principal, kind, input, given: StartOptions = {}) {
       if (supervisor.closing) throw shuttingDown();
       if (!kinds.has(kind)) throw runKindUnknown(kind);
-      const known = given.id === undefined ? undefined : await existing(principal, given.id);
-      if (known) return known;
       const id = given.id ?? randomUUID();
       const { tenantId } = principal;
       const logId = given.logId ?? id;
       const events = given.events ?? [];
 
       await supervisor.joined();
-      const job = { id, tenantId, kind };
-      const place = supervisor.admit(job);
+      const place = await admit(principal, { id, tenantId, kind }, given.id);
+      if ('run' in place) return place.run;
       const now = place.state === 'now';
+      let document: RunDocument | undefined;
       try {
         if (place.state === 'stored') await checkBacklog(principal);
         const storedInput = await values.store(principal, input, 'The input of the run');
         const log = await logs.open(principal, logId, { fresh: given.id === undefined && given.logId === undefined });
         try {
-          const document = await store.runs.in(principal).insert({
+          document = await store.runs.in(principal).insert({
             _id: id,
             kind,
             logId,
@@ -96,18 +104,24 @@ export function createRunService(parts: {
             open: true,
             ...(place.state !== 'stored' && { holder: supervisor.holder }),
           });
+          // From here on the run exists: what fails now does not fail the start, recovery makes up for it.
           if (now) {
-            supervisor.accept(document);
-          } else if (events.length > 0) {
-            await log.append({ ...outside(), runId: id }, { events });
+            const announced = supervisor.accept(document, place);
+            if (events.length > 0) await announced;
+          } else {
+            if (events.length > 0) await log.append({ ...outside(), runId: id }, { events });
+            place.enter();
           }
-          place.enter();
           return toRun(document, input, undefined);
         } finally {
           logs.release(log);
         }
       } catch (error) {
         place.leave();
+        if (document) {
+          supervisor.giveBack(document, error);
+          return toRun(document, input, undefined);
+        }
         if (!isDuplicate(error)) throw error;
         const winner = await existing(principal, id);
         if (!winner) throw runIdTaken(id);
@@ -120,19 +134,12 @@ export function createRunService(parts: {
     },
 
     async cancel(principal, runId, reason = 'user_requested') {
-      const document = await read(principal, runId);
-      if (!document) return undefined;
-      await supervisor.cancel(document, reason);
-      return existing(principal, runId);
+      const document = await store.runs.in(principal).get(runId);
+      return document && load(await supervisor.cancel(document, reason));
     },
 
     async ended(principal, runId, signal) {
-      const document = await read(principal, runId);
-      if (!document) throw runNotFound(runId);
-      await supervisor.ended(document, signal);
-      const run = await existing(principal, runId);
-      if (!run) throw runNotFound(runId);
-      return run;
+      return load(await supervisor.ended(principal, runId, signal));
     },
 
     append(principal, logId, events) {

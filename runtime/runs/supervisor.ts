@@ -4,6 +4,7 @@ import type { Dispatcher, DispatchJob, Place } from '../dispatch/dispatcher.ts';
 import { type Active, type CarrierParts, carryOut, type Origin } from './carrier.ts';
 import type { Clock } from './clock.ts';
 import type { Endings } from './ending.ts';
+import { runNotFound } from './errors.ts';
 import { readHistory } from './history.ts';
 import type { Hosts } from './hosts.ts';
 import type { LogWriter } from './log-writer.ts';
@@ -95,15 +96,30 @@ export class Supervisor {
     return place;
   }
 
-  /** The run is stored as running and enters its place now. */
-  accept(document: RunDocument): void {
+  /** The run is stored as running and begins now. Resolves when its first events are stored, or it has ended without. */
+  accept(document: RunDocument, place: Place): Promise<void> {
     this.#accepted.set(document._id, document);
+    place.enter();
+    return this.#active.get(document._id)?.announced.promise ?? Promise.resolve();
+  }
+
+  /** A stored run that cannot be begun the usual way. */
+  giveBack({ _id: id, tenantId, kind }: RunDocument, cause: unknown): void {
+    this.#parts.log.error({ err: cause, runId: id, tenantId }, 'run: it will be begun later');
+    this.#inBackground(this.#letGo({ id, tenantId, kind, origin: 'queued', attempt: 0 }));
+  }
+
+  #activate(id: string, tenantId: string): Active {
+    const cancelReason = this.#cancelSoon.get(id);
+    const announced = Promise.withResolvers<void>();
+    const active: Active = { id, tenantId, cancelReason, announced, interrupted: this.closing };
+    this.#active.set(id, active);
+    return active;
   }
 
   async #begin(job: Job): Promise<void> {
     const { id, tenantId } = job;
-    const active: Active = { id, tenantId, cancelReason: this.#cancelSoon.get(id) };
-    this.#active.set(id, active);
+    const active = this.#activate(id, tenantId);
     const accepted = this.#accepted.get(id);
     this.#accepted.delete(id);
     const log = this.#parts.log.child({ runId: id, tenantId });
@@ -117,6 +133,7 @@ export class Supervisor {
       // Counted like a crash, so that a run which breaks every time is given up in the end.
       this.#inBackground(this.#letGo(job, { broken: true }));
     } finally {
+      active.announced.resolve();
       this.#active.delete(id);
       this.#news.tell(id);
       if (this.#backlog && !this.#dispatcher.full) this.#inBackground(this.recover());
@@ -153,18 +170,15 @@ export class Supervisor {
   // Cancelling and waiting.
 
   /** Resolves when the run has ended. */
-  async cancel(document: RunDocument, reason: string): Promise<void> {
+  async cancel(document: RunDocument, reason: string): Promise<RunDocument> {
     const { _id: id } = document;
-    if (!isTerminal(document.status)) {
-      this.#cancelSoon.set(id, reason);
-      try {
-        await this.#requestCancel(document, reason);
-        await this.ended(document);
-      } finally {
-        this.#cancelSoon.delete(id);
-      }
-    } else {
-      await this.ended(document);
+    if (isTerminal(document.status) && !this.#active.has(id)) return document;
+    this.#cancelSoon.set(id, reason);
+    try {
+      await this.#requestCancel(document, reason);
+      return await this.ended(document, id);
+    } finally {
+      this.#cancelSoon.delete(id);
     }
   }
 
@@ -197,19 +211,24 @@ export class Supervisor {
   /**
    * Resolves when the run has ended and its kind has settled it.
    *
-   * @throws the reason of the signal
+   * @throws {AppError} RUN_NOT_FOUND; the reason of the signal
    */
-  async ended({ _id: id, tenantId }: RunDocument, signal?: AbortSignal): Promise<void> {
+  async ended({ tenantId }: { tenantId: string }, id: string, signal?: AbortSignal): Promise<RunDocument> {
+    const ms = this.#options.exclusive ? undefined : this.#options.pollMs;
     for (;;) {
       signal?.throwIfAborted();
-      const ms = this.#options.exclusive ? undefined : this.#options.pollMs;
       // Asked for before the look at the store: what happens meanwhile is not missed.
       const news = this.#news.of(id, { signal, ms });
       try {
-        if (!this.#active.has(id)) {
-          const current = await this.#store.runs.in({ tenantId }).get(id);
-          if (!current || (isTerminal(current.status) && !this.#active.has(id))) return;
+        const active = this.#active.get(id);
+        if (active?.tenantId === tenantId) {
+          await news.arrived;
+          if (active.final) return active.final;
+          continue;
         }
+        const current = await this.#store.runs.in({ tenantId }).get(id);
+        if (!current) throw runNotFound(id);
+        if (isTerminal(current.status) && !this.#active.has(id)) return current;
         await news.arrived;
       } finally {
         news.stop();
@@ -285,12 +304,12 @@ export class Supervisor {
   /** The end is stored, its kind has still to settle it. */
   async #settleLate(document: RunDocument): Promise<void> {
     const { _id: id, tenantId, logId, logStart } = document;
-    this.#active.set(id, { id, tenantId });
+    const active = this.#activate(id, tenantId);
     try {
       const history = await readHistory(this.#store.buckets, { id, tenantId, logId }, logStart);
       if (!history.outcome) throw new Error(`The log of the ended run ${id} has no terminal event`);
       const log = this.#parts.log.child({ runId: id, tenantId });
-      await this.#parts.endings.conclude(document, history.outcome, log);
+      active.final = await this.#parts.endings.conclude(document, history.outcome, log);
     } finally {
       this.#active.delete(id);
       this.#news.tell(id);

@@ -1,8 +1,9 @@
 import type { TenantFiles } from '../../core/data/database.ts';
 import { notStorable } from './errors.ts';
 
-/** A value as documents keep it: JSON text, or the id of a file when it is large or has bytes in it; neither = undefined. */
+/** A value as documents keep it: a text, or the id of a file when it is large; neither = undefined. */
 export interface StoredValue {
+  /** JSON; for a value with bytes in it `=` and the JSON of `{value, parts: [{path, base64}]}`. */
   json?: string;
   file?: string;
 }
@@ -20,10 +21,12 @@ interface Part {
 
 /** Values of this size or less (UTF-8 bytes of their JSON) stay in the document. */
 export const INLINE_BYTES = 256 * 1024;
+/** Bytes in a value up to this size in all stay in the document, too. */
+const INLINE_PART_BYTES = 64 * 1024;
 
 export interface Values {
   /**
-   * The JSON text of a value that fits into a document; undefined when it must go to a file.
+   * The stored form of a value that fits into a document; undefined when it must go to a file.
    *
    * @param what subject of the message when the value is not JSON
    * @throws {AppError} VALUE_NOT_STORABLE
@@ -53,30 +56,29 @@ export function createValues(files: TenantFiles, inlineBytes = INLINE_BYTES): Va
     return { file: id };
   };
 
-  const inline: Values['inline'] = (value, what) => {
-    const parts: Part[] = [];
-    const json = stringify(value, what, parts);
-    if (parts.length > 0) return undefined;
-    if (json === undefined) return {};
-    return fits(json, inlineBytes) ? { json } : undefined;
+  const inlined = (json: string, parts: Part[]): StoredValue | undefined => {
+    const bytes = parts.reduce((sum, part) => sum + part.bytes.byteLength, 0);
+    if (bytes > INLINE_PART_BYTES || !fits(json, inlineBytes)) return undefined;
+    return { json: parts.length === 0 ? json : withParts(json, parts) };
   };
 
   return {
-    inline,
+    inline(value, what) {
+      const { json, parts } = encode(value, what);
+      return json === undefined ? {} : inlined(json, parts);
+    },
     async store(scope, value, what) {
-      const parts: Part[] = [];
-      const json = stringify(value, what, parts);
+      const { json, parts } = encode(value, what);
       if (json === undefined) return {};
-      if (parts.length === 0 && fits(json, inlineBytes)) return { json };
-      return write(scope, json, parts);
+      return inlined(json, parts) ?? write(scope, json, parts);
     },
     storeText: (scope, json) => write(scope, json, []),
     async load(scope, stored) {
-      if (stored.json !== undefined) return JSON.parse(stored.json);
+      if (stored.json !== undefined) return parseText(stored.json);
       if (stored.file === undefined) return undefined;
       const content = await files.read(scope, stored.file);
       if (!content) throw new Error(`The stored value ${stored.file} is missing`);
-      return parse(Buffer.from(content.buffer, content.byteOffset, content.byteLength));
+      return parseFile(Buffer.from(content.buffer, content.byteOffset, content.byteLength));
     },
   };
 }
@@ -85,13 +87,44 @@ export function createValues(files: TenantFiles, inlineBytes = INLINE_BYTES): Va
 export const fits = (json: string, bytes: number) =>
   json.length * 3 <= bytes || (json.length <= bytes && Buffer.byteLength(json) <= bytes);
 
-function stringify(value: unknown, what: string, parts: Part[]): string | undefined {
+function encode(value: unknown, what: string): { json: string | undefined; parts: Part[] } {
+  const parts: Part[] = [];
   try {
     const plain = findBytes(value, [], parts) ? withoutBytes(value) : value;
-    return JSON.stringify(plain);
+    return { json: JSON.stringify(plain), parts };
   } catch (error) {
     throw notStorable(what, error);
   }
+}
+
+const withParts = (json: string, parts: Part[]) => {
+  const encoded = parts.map(({ path, bytes, buffer }) => ({
+    path,
+    base64: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64'),
+    buffer,
+  }));
+  return `={"value":${json},"parts":${JSON.stringify(encoded)}}`;
+};
+
+/** The value of a text that `StoredValue.json` holds. */
+export function parseText(text: string): unknown {
+  if (!text.startsWith('=')) return JSON.parse(text);
+  const { value, parts } = JSON.parse(text.slice(1)) as {
+    value: unknown;
+    parts: { path: Path; base64: string; buffer?: boolean }[];
+  };
+  const root = { value };
+  for (const { path, base64, buffer } of parts) {
+    putBytes(root, { path, bytes: new Uint8Array(Buffer.from(base64, 'base64')), ...(buffer && { buffer }) });
+  }
+  return root.value;
+}
+
+function putBytes(root: { value: unknown }, { path, bytes, buffer }: Part): void {
+  const [last = 'value', ...holders] = ['value', ...path].reverse();
+  let holder = root as unknown as Record<string | number, unknown>;
+  for (const key of holders.reverse()) holder = holder[key] as Record<string | number, unknown>;
+  holder[last] = buffer ? bytes.buffer : bytes;
 }
 
 /** Collects the byte arrays in a value and where they are. */
@@ -126,7 +159,7 @@ function withoutBytes(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withoutBytes(item)]));
 }
 
-function parse(content: Buffer): unknown {
+function parseFile(content: Buffer): unknown {
   const end = content.indexOf(0x0a);
   const head = JSON.parse(content.toString('utf8', 0, end)) as {
     json: number;
@@ -137,13 +170,8 @@ function parse(content: Buffer): unknown {
   at += head.json;
   for (const { path, bytes, buffer } of head.parts) {
     // Own memory each: a view would keep the whole file alive and cannot be moved to a worker.
-    const part = new Uint8Array(content.subarray(at, at + bytes));
+    putBytes(root, { path, bytes: new Uint8Array(content.subarray(at, at + bytes)), ...(buffer && { buffer }) });
     at += bytes;
-    let holder = root as unknown as Record<string | number, unknown>;
-    for (const key of ['value', ...path.slice(0, -1)].slice(0, path.length)) {
-      holder = holder[key] as Record<string | number, unknown>;
-    }
-    holder[path.at(-1) ?? 'value'] = buffer ? part.buffer : part;
   }
   return root.value;
 }

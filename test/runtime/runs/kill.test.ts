@@ -26,7 +26,11 @@ test('SIGKILL: runs on the embedded store end right, nothing twice, and no event
 /** Kills the process of a set of runs again and again until they have ended. Resolves with the number of kills. */
 async function round(t: TestContext, most: number): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'koagent-kill-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  let last: Awaited<ReturnType<typeof openKilled>> | undefined;
+  t.after(async () => {
+    await last?.dispose();
+    await rm(folder, { recursive: true, force: true });
+  });
   const seen = new Map<string, Map<number, RunEvent>>(RUN_IDS.map((id) => [id, new Map()]));
   let killed = 0;
   let replayed = 0;
@@ -62,12 +66,13 @@ async function round(t: TestContext, most: number): Promise<number> {
     replayed = [...seen.values()].reduce((sum, events) => sum + events.size, 0);
   }
   const runs = await openKilled(folder);
+  last = runs;
   let attempts = 0;
   for (const [n, id] of RUN_IDS.entries()) {
     await runs.start(me, 'killed', { n }, { id, events: [{ type: 'asked', data: {} }] });
     const run = await runs.ended(me, id);
     attempts = Math.max(attempts, run.attempt);
-    assert.equal(run.status, 'succeeded');
+    assert.equal(run.status, 'succeeded', JSON.stringify(run.error));
     assert.equal(run.result, (STEPS * (STEPS - 1)) / 2 + 3 + n);
     const events = await allEvents(runs, id);
     assert.ok(gapFree(events));
@@ -83,7 +88,6 @@ async function round(t: TestContext, most: number): Promise<number> {
       assert.deepEqual(JSON.parse(JSON.stringify(events[seq])), event, `${id} ${seq}`);
     }
   }
-  await runs.dispose();
   assert.ok(killed < 4 || attempts >= 2, `${killed} kills, at most ${attempts} attempts`);
   return killed;
 }

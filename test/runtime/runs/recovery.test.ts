@@ -169,6 +169,7 @@ test('recovery: nodes that bring the process down are repeated up to their limit
       {
         database: dying.database,
         kinds: [kind],
+        options: { forgivenDeaths: 1 },
         executor: {
           run({ attempt, idempotencyKey }) {
             attempts.push({ attempt, key: idempotencyKey });
@@ -185,11 +186,12 @@ test('recovery: nodes that bring the process down are repeated up to their limit
   // The first death is not counted: the note of the begin had not been written yet.
   assert.deepEqual(
     attempts.map(({ attempt }) => attempt),
-    [1, 1, 2, 3],
+    [1, 1, 2, 3, 4],
   );
   assert.deepEqual(new Set(attempts.map(({ key }) => key)), new Set(['deadly:deadly']));
   assert.equal(run?.error?.code, 'NODE_RETRIES_EXHAUSTED');
-  assert.equal(run?.attempt, 5);
+  assert.equal(run?.attempt, 6);
+  assert.deepEqual(run?.error?.details, { node: 'deadly', attempts: 4 });
 });
 
 test('recovery: a node that runs for long is noted while it runs, one that failed by itself is not counted', async (t) => {
@@ -451,6 +453,7 @@ test('node cut off in the process: earlier deaths count as well', async (t) => {
       {
         database: dying.database,
         kinds: [kind],
+        options: { forgivenDeaths: 0 },
         executor: {
           run({ attempt }) {
             attempts.push(attempt);
@@ -467,6 +470,7 @@ test('node cut off in the process: earlier deaths count as well', async (t) => {
   const last = await openRuns(t, {
     database,
     kinds: [kind],
+    options: { forgivenDeaths: 0 },
     executor: {
       async run({ attempt }) {
         attempts.push(attempt);
