@@ -1,4 +1,5 @@
-import type { ContractName } from './http/route.ts';
+import type { ContractName } from './contracts/contract.ts';
+import { AppError } from './errors.ts';
 import type { Principal } from './principal.ts';
 import { defineService } from './service.ts';
 
@@ -30,3 +31,9 @@ export interface Authenticator {
 }
 
 export const authenticatorService = defineService<Authenticator>('authenticator');
+
+export const accountBlocked = (): AppError =>
+  new AppError('forbidden', 'ACCOUNT_BLOCKED', { zh: '账号已被停用', en: 'The account is blocked' });
+
+export const adminRequired = (): AppError =>
+  new AppError('forbidden', 'ADMIN_REQUIRED', { zh: '需要管理员权限', en: 'Administrators only' });

@@ -70,17 +70,14 @@ export interface ErrorRecord {
   code: string;
   message: LocalText;
   details?: Record<string, unknown>;
+  fields?: FieldError[];
 }
 
 /** Turns anything thrown into a record; what is not an `AppError` keeps its message for logs only. */
 export function toErrorRecord(error: unknown): ErrorRecord {
   if (error instanceof AppError) {
-    return {
-      kind: error.kind,
-      code: error.code,
-      message: error.text,
-      ...(error.details && { details: error.details }),
-    };
+    const { kind, code, text, details, fields } = error;
+    return { kind, code, message: text, ...(details && { details }), ...(fields && { fields }) };
   }
   const message = error instanceof Error ? error.message : String(error);
   return {
@@ -92,6 +89,6 @@ export function toErrorRecord(error: unknown): ErrorRecord {
 }
 
 /** Rebuilds the error of a record on the other side of a thread or process. */
-export function fromErrorRecord(record: ErrorRecord): AppError {
-  return new AppError(record.kind, record.code, record.message, record.details ? { details: record.details } : {});
+export function fromErrorRecord({ kind, code, message, details, fields }: ErrorRecord): AppError {
+  return new AppError(kind, code, message, { ...(details && { details }), ...(fields && { fields }) });
 }

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { loadSettings } from '../config/settings.ts';
 import { AppError } from '../core/errors.ts';
-import { CONTRACT_NAMES, type ContractName } from '../core/http/route.ts';
+import { CONTRACT_NAMES, type ContractName } from '../core/contracts/contract.ts';
 import { createLogger } from '../core/log.ts';
 import { checkOptions } from '../core/manifest.ts';
 import { systemPrincipal } from '../core/principal.ts';

@@ -11,8 +11,10 @@ export type JsonSchema = Record<string, unknown>;
 
 /** How a request asks for a page, after its text form was read. */
 export interface PageRequest {
+  /** Items to leave out. */
   offset: number;
   limit: number;
+  /** 1-based; derived from offset and limit where the contract has none. */
   page: number;
   sortBy?: string;
   sortOrder?: 'asc' | 'desc';

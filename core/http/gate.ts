@@ -1,5 +1,5 @@
 import type { Context } from 'koa';
-import type { Authenticator, Identity, TokenCheck } from '../auth.ts';
+import { type Authenticator, accountBlocked, adminRequired, type Identity, type TokenCheck } from '../auth.ts';
 import { AppError } from '../errors.ts';
 import type { Principal } from '../principal.ts';
 import type { AuthRule } from './route.ts';
@@ -10,12 +10,6 @@ export const unauthenticated = (): AppError =>
     zh: '未认证或登录已过期',
     en: 'Not authenticated, or the token has expired',
   });
-
-const accountBlocked = (): AppError =>
-  new AppError('forbidden', 'ACCOUNT_BLOCKED', { zh: '账号已被停用', en: 'The account is blocked' });
-
-const adminOnly = (): AppError =>
-  new AppError('forbidden', 'ADMIN_REQUIRED', { zh: '需要管理员权限', en: 'Administrators only' });
 
 /** The bearer value: from the header, or from the query where a browser's EventSource cannot send headers. */
 export function bearerOf(ctx: Context, inQuery: boolean): string | undefined {
@@ -56,7 +50,7 @@ function identityFor(rule: AuthRule, token: TokenCheck): Identity {
   const identity = callerOf(rule, token);
   if (identity === undefined) throw unauthenticated();
   if (identity.blocked) throw accountBlocked();
-  if (rule === 'admin' && !identity.principal.roles.includes('admin')) throw adminOnly();
+  if (rule === 'admin' && !identity.principal.roles.includes('admin')) throw adminRequired();
   return identity;
 }
 

@@ -5,14 +5,14 @@ import { defineRoute, defineRoutes, type RouteSet } from './route.ts';
 export function healthRoutes(version: string): RouteSet[] {
   return (['studio', 'tasks'] as const).map((contract) =>
     defineRoutes(contract, {
-      tag: 'health',
+      tag: { zh: '健康检查', en: 'Health' },
       codes: {},
       routes: [
         defineRoute({
           method: 'GET',
           path: '/health',
           auth: 'none',
-          summary: 'Whether the server answers',
+          summary: { zh: '服务是否可用', en: 'Whether the server answers' },
           bare: true,
           reply: Type.Object({
             success: Type.Literal(true),

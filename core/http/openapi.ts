@@ -1,5 +1,6 @@
 import type { Contract, ContractName, JsonSchema, Language } from '../contracts/contract.ts';
 import { contracts } from '../contracts/merged.ts';
+import type { LocalText } from '../errors.ts';
 import { Type } from '../schema.ts';
 import { querySchema } from './api.ts';
 import type { Route, RouteSet } from './route.ts';
@@ -20,10 +21,10 @@ export function openApiDocument(
   const tags = new Set<string>();
   for (const { contract: owner, tag, routes } of routeSets) {
     if (owner !== name) continue;
-    tags.add(tag);
+    tags.add(tag[language]);
     for (const route of routes) {
       const path = `/api/v1${route.path.replace(/:([^/]+)/g, '{$1}')}`;
-      const operation = operationOf(contract, route, tag);
+      const operation = operationOf(contract, route, tag, language);
       const own = paths[path] ?? {};
       paths[path] = own;
       own[route.method.toLowerCase()] = hoistDefinitions(operation, schemas);
@@ -42,7 +43,7 @@ export function openApiDocument(
   };
 }
 
-function operationOf(contract: Contract, route: Route, tag: string): JsonSchema {
+function operationOf(contract: Contract, route: Route, tag: LocalText, language: Language): JsonSchema {
   const { method, path, auth, summary, status = 200 } = route;
   const parameters = [
     ...parametersOf(pathSchema(route), 'path', contract),
@@ -54,8 +55,8 @@ function operationOf(contract: Contract, route: Route, tag: string): JsonSchema 
   const hasInput = route.body !== undefined || parameters.length > 0;
   return {
     operationId: `${method.toLowerCase()}${path.replace(/[:/_-]+(\w?)/g, (_, letter: string) => letter.toUpperCase())}`,
-    tags: [tag],
-    summary,
+    tags: [tag[language]],
+    summary: summary[language],
     ...(auth !== 'none' && { security: [{ bearer: [] }] }),
     ...(parameters.length > 0 && { parameters }),
     ...(route.body && { requestBody: requestBody(contract, route) }),

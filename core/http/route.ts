@@ -1,13 +1,10 @@
 import type { Readable } from 'node:stream';
+import type { ContractName, Language, PageRequest } from '../contracts/contract.ts';
 import type { LocalText } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Principal } from '../principal.ts';
 import type { Static, TObject, TSchema } from '../schema.ts';
 
-/** The five documented API dialects. */
-export const CONTRACT_NAMES = ['reports', 'studio', 'tasks', 'research', 'lowcode'] as const;
-export type ContractName = (typeof CONTRACT_NAMES)[number];
-export type Language = 'zh' | 'en';
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /** What a route may ask of its caller. `tenant` is `user` plus the tenant that `X-Tenant-Id` names; `api` an API token. */
@@ -27,15 +24,7 @@ export interface RequestInfo {
 }
 
 /** Paging of a list request, already in one form for all contracts. */
-export interface Paging {
-  /** Items to leave out. */
-  readonly offset: number;
-  readonly limit: number;
-  /** 1-based; derived from offset and limit where the contract has none. */
-  readonly page: number;
-  readonly sortBy?: string;
-  readonly sortOrder?: 'asc' | 'desc';
-}
+export type Paging = Readonly<PageRequest>;
 
 /** One page of a list; the contract gives it its own shape. */
 export interface Page<T> {
@@ -78,7 +67,7 @@ export interface Route<
   readonly path: string;
   readonly auth: A;
   /** One line for the documents. */
-  readonly summary: string;
+  readonly summary: LocalText;
   /** Default: 200. `201`, `202` where the contract says so, `204` for an answer without a body. */
   readonly status?: 200 | 201 | 202 | 204;
   readonly params?: P;
@@ -124,7 +113,7 @@ export const defineRoute = <
 export interface RouteSet {
   readonly contract: ContractName;
   /** Heading in the documents. */
-  readonly tag: string;
+  readonly tag: LocalText;
   /** Error codes of services to the contract's own codes, where the kind alone does not decide. */
   readonly codes: Readonly<Record<string, string | number>>;
   readonly routes: readonly Route[];

@@ -48,7 +48,6 @@ export const loginBusy = () =>
     { zh: '登录请求过多，请稍后再试', en: 'Too many logins at once, try again later' },
     { retryAfter: 2 },
   );
-export const accountBlocked = plain('forbidden', 'ACCOUNT_BLOCKED', '账号已被停用', 'The account is blocked');
 export const refreshInvalid = plain(
   'unauthenticated',
   'REFRESH_INVALID',
@@ -56,7 +55,6 @@ export const refreshInvalid = plain(
   'The refresh token is invalid or was used',
 );
 export const accountNotFound = plain('not_found', 'ACCOUNT_NOT_FOUND', '用户不存在', 'The account does not exist');
-export const adminRequired = plain('forbidden', 'ADMIN_REQUIRED', '需要管理员权限', 'Administrators only');
 export const ownAccount = plain(
   'conflict',
   'OWN_ACCOUNT',

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import type { ContractName } from '../../core/contracts/contract.ts';
 import type { Database } from '../../core/data/database.ts';
-import type { ContractName } from '../../core/http/route.ts';
 import type { Principal } from '../../core/principal.ts';
 import { refreshInvalid } from './errors.ts';
 import { type LoginDocument, loginModel } from './models/login.ts';

@@ -1,4 +1,5 @@
-import type { ContractName, Page } from '../../core/http/route.ts';
+import type { ContractName } from '../../core/contracts/contract.ts';
+import type { Page } from '../../core/http/route.ts';
 import type { Principal, Role } from '../../core/principal.ts';
 import { defineService } from '../../core/service.ts';
 

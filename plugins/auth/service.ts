@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { accountBlocked, adminRequired } from '../../core/auth.ts';
 import type { Filter } from '../../core/data/database.ts';
 import { isDuplicate } from '../../core/data/errors.ts';
 import { containsText } from '../../core/data/text.ts';
@@ -90,7 +91,7 @@ export function createAccountService(options: AccountServiceOptions): AccountSer
   };
 
   const requireAdmin = (principal: Principal) => {
-    if (principal.kind !== 'system' && !principal.roles.includes('admin')) throw errors.adminRequired();
+    if (principal.kind !== 'system' && !principal.roles.includes('admin')) throw adminRequired();
   };
 
   const findLogin = (login: string) => {
@@ -109,7 +110,7 @@ export function createAccountService(options: AccountServiceOptions): AccountSer
       const found = await findLogin(login);
       if (!(await passwords.verify(found?.passwordHash, password)) || !found) throw errors.loginFailed();
       // After the password, so that nobody learns from the answer who is blocked.
-      if (found.status !== 'active') throw errors.accountBlocked();
+      if (found.status !== 'active') throw accountBlocked();
       const { tokens, loginId } = await logins.start(api, found._id);
       const { _id, passwordHash } = found;
       const changed = await change({ _id, passwordHash }, { $set: { lastLoginAt: new Date(now()) } });
@@ -125,7 +126,7 @@ export function createAccountService(options: AccountServiceOptions): AccountSer
       logins.refresh(api, refreshToken, async (accountId) => {
         const account = await recent.get(accountId);
         if (!account) throw errors.accountNotFound();
-        if (account.status !== 'active') throw errors.accountBlocked();
+        if (account.status !== 'active') throw accountBlocked();
       }),
 
     async logout({ loginId }) {

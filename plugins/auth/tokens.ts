@@ -1,6 +1,6 @@
 import { createSecretKey, randomUUID } from 'node:crypto';
 import jwt from 'jsonwebtoken';
-import { CONTRACT_NAMES, type ContractName } from '../../core/http/route.ts';
+import { CONTRACT_NAMES, type ContractName } from '../../core/contracts/contract.ts';
 
 const ALGORITHM = 'HS256';
 

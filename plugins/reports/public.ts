@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
+import type { Language } from '../../core/contracts/contract.ts';
 import type { LocalText } from '../../core/errors.ts';
-import type { Language, Page, Paging } from '../../core/http/route.ts';
+import type { Page, Paging } from '../../core/http/route.ts';
 import type { Principal } from '../../core/principal.ts';
 import { defineService } from '../../core/service.ts';
 import type { ReportFormat } from './render/document.ts';

@@ -24,7 +24,7 @@ const view = ({ id, username, email, role, createdAt }: Account) => ({
 /** Source: low-code document, section on authentication. */
 export const lowcodeRoutes = (accounts: AccountService) =>
   defineRoutes('lowcode', {
-    tag: '认证 Authentication',
+    tag: { zh: '认证', en: 'Authentication' },
     codes: { EMAIL_TAKEN: 'EMAIL_EXISTS', USERNAME_TAKEN: 'USERNAME_EXISTS' },
     routes: [
       defineRoute({
@@ -32,7 +32,7 @@ export const lowcodeRoutes = (accounts: AccountService) =>
         path: '/auth/register',
         auth: 'none',
         status: 201,
-        summary: 'Registers an account',
+        summary: { zh: '注册账号', en: 'Registers an account' },
         body: Type.Object({
           username: text({ label: USERNAME, minLength: 3, maxLength: 50, pattern: '^[^\\s@]+$' }),
           email: email(),
@@ -48,7 +48,10 @@ export const lowcodeRoutes = (accounts: AccountService) =>
         auth: 'none',
         limit: 'login',
         bodyType: 'form',
-        summary: 'Logs in with user name (or email) and password, as an OAuth2 password form',
+        summary: {
+          zh: '使用用户名（或邮箱）和密码登录（OAuth2 密码表单）',
+          en: 'Logs in with user name (or email) and password, as an OAuth2 password form',
+        },
         body: Type.Object({ username: login(USERNAME), password: givenPassword() }),
         reply: Type.Object({ access_token: Type.String(), token_type: Type.Literal('bearer') }),
         errors: ['LOGIN_FAILED', 'ACCOUNT_BLOCKED'],
@@ -61,7 +64,7 @@ export const lowcodeRoutes = (accounts: AccountService) =>
         method: 'GET',
         path: '/auth/me',
         auth: 'user',
-        summary: 'The caller’s account',
+        summary: { zh: '当前账号', en: 'The caller’s account' },
         reply: me,
         handler: async ({ principal }) => view(await accounts.profile(principal)),
       }),

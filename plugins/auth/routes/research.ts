@@ -13,7 +13,7 @@ const tokens = { accessToken: Type.String(), expiresIn: Type.Integer({ descripti
 /** Source: research document, sections 1 and 2. */
 export const researchRoutes = (accounts: AccountService) =>
   defineRoutes('research', {
-    tag: '认证与用户 Accounts',
+    tag: { zh: '认证与用户', en: 'Accounts' },
     codes: {
       EMAIL_TAKEN: 'CONFLICT',
       LOGIN_FAILED: 'UNAUTHORIZED',
@@ -27,7 +27,7 @@ export const researchRoutes = (accounts: AccountService) =>
         path: '/auth/register',
         auth: 'none',
         status: 201,
-        summary: 'Registers an account',
+        summary: { zh: '注册账号', en: 'Registers an account' },
         body: Type.Object({ email: email(), password: newPassword(8), name: name() }),
         reply: Type.Object({ userId: id('user'), email: Type.String(), message: Type.String() }),
         errors: ['EMAIL_TAKEN', 'WEAK_PASSWORD', 'EMAIL_INVALID', 'REGISTRATION_CLOSED'],
@@ -42,7 +42,7 @@ export const researchRoutes = (accounts: AccountService) =>
         path: '/auth/login',
         auth: 'none',
         limit: 'login',
-        summary: 'Logs in with email and password',
+        summary: { zh: '使用邮箱和密码登录', en: 'Logs in with email and password' },
         body: Type.Object({ email: login(), password: givenPassword() }),
         reply: Type.Object({
           ...tokens,
@@ -60,7 +60,10 @@ export const researchRoutes = (accounts: AccountService) =>
         method: 'POST',
         path: '/auth/refresh',
         auth: 'none',
-        summary: 'A new access token for a refresh token, which stays valid',
+        summary: {
+          zh: '用刷新令牌换取新的访问令牌，刷新令牌继续有效',
+          en: 'A new access token for a refresh token, which stays valid',
+        },
         body: Type.Object({ refreshToken: givenToken({ zh: '刷新令牌', en: 'Refresh token' }) }),
         reply: Type.Object(tokens),
         errors: ['REFRESH_INVALID', 'ACCOUNT_BLOCKED'],
@@ -71,14 +74,17 @@ export const researchRoutes = (accounts: AccountService) =>
         path: '/auth/logout',
         auth: 'user',
         status: 204,
-        summary: 'Ends the login: its access and refresh tokens are refused from now on',
+        summary: {
+          zh: '退出登录：其访问令牌和刷新令牌立即失效',
+          en: 'Ends the login: its access and refresh tokens are refused from now on',
+        },
         handler: ({ principal }) => accounts.logout(principal),
       }),
       defineRoute({
         method: 'GET',
         path: '/users/me',
         auth: 'user',
-        summary: 'The caller’s account',
+        summary: { zh: '当前账号', en: 'The caller’s account' },
         reply: Type.Object({
           id: id('user'),
           email: Type.String(),
@@ -101,7 +107,7 @@ export const researchRoutes = (accounts: AccountService) =>
         method: 'PATCH',
         path: '/users/me',
         auth: 'user',
-        summary: 'Changes name or picture',
+        summary: { zh: '修改姓名或头像', en: 'Changes name or picture' },
         body: Type.Object({
           name: Type.Optional(name()),
           avatarUrl: Type.Optional(
@@ -123,7 +129,10 @@ export const researchRoutes = (accounts: AccountService) =>
         method: 'POST',
         path: '/users/me/change-password',
         auth: 'user',
-        summary: 'Changes the password; other logins and all refresh tokens end',
+        summary: {
+          zh: '修改密码；其他登录和所有刷新令牌随之失效',
+          en: 'Changes the password; other logins and all refresh tokens end',
+        },
         body: Type.Object({ oldPassword: givenPassword(OLD_PASSWORD), newPassword: newPassword(6, NEW_PASSWORD) }),
         message: { zh: '密码修改成功', en: 'The password was changed' },
         errors: ['PASSWORD_WRONG', 'PASSWORD_UNCHANGED', 'WEAK_PASSWORD'],

@@ -33,7 +33,7 @@ const tokensView = ({ accessToken, refreshToken, expiresIn }: Tokens) => ({
 /** Source: studio document, section 2. */
 export const studioRoutes = (accounts: AccountService) =>
   defineRoutes('studio', {
-    tag: '用户 Users',
+    tag: { zh: '用户', en: 'Users' },
     codes: {
       ACCOUNT_NOT_FOUND: 40001,
       EMAIL_TAKEN: 40002,
@@ -46,7 +46,7 @@ export const studioRoutes = (accounts: AccountService) =>
         method: 'POST',
         path: '/users/register',
         auth: 'none',
-        summary: 'Registers an account',
+        summary: { zh: '注册账号', en: 'Registers an account' },
         body: Type.Object({
           email: email(),
           // The rule is the service's: breaking it has a code of its own here.
@@ -63,7 +63,7 @@ export const studioRoutes = (accounts: AccountService) =>
         path: '/users/login',
         auth: 'none',
         limit: 'login',
-        summary: 'Logs in with email and password',
+        summary: { zh: '使用邮箱和密码登录', en: 'Logs in with email and password' },
         body: Type.Object({ email: login(), password: givenPassword() }),
         reply: tokens,
         errors: ['LOGIN_FAILED', 'ACCOUNT_BLOCKED'],
@@ -73,7 +73,10 @@ export const studioRoutes = (accounts: AccountService) =>
         method: 'POST',
         path: '/users/refresh',
         auth: 'none',
-        summary: 'Changes a refresh token for a new pair of tokens; each can be used once',
+        summary: {
+          zh: '用刷新令牌换取一对新令牌；每个只能使用一次',
+          en: 'Changes a refresh token for a new pair of tokens; each can be used once',
+        },
         body: Type.Object({ refresh_token: givenToken({ zh: '刷新令牌', en: 'Refresh token' }) }),
         reply: tokens,
         errors: ['REFRESH_INVALID', 'ACCOUNT_NOT_FOUND', 'ACCOUNT_BLOCKED'],
@@ -83,7 +86,7 @@ export const studioRoutes = (accounts: AccountService) =>
         method: 'GET',
         path: '/users/me',
         auth: 'user',
-        summary: 'The caller’s account',
+        summary: { zh: '当前账号', en: 'The caller’s account' },
         reply: me,
         handler: async ({ principal }) => {
           const profile = await accounts.profile(principal);

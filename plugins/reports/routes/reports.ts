@@ -47,14 +47,14 @@ const lastEventIdOf = (header: string | undefined, query: string | undefined): n
 /** Source: reports document; rules of contracts/reports.md. */
 export const reportRoutes = (reports: ReportService) =>
   defineRoutes('reports', {
-    tag: '贷前报告',
+    tag: { zh: '贷前报告', en: 'Pre-loan reports' },
     codes: {},
     routes: [
       defineRoute({
         method: 'POST',
         path: '/tasks',
         auth: 'tenant',
-        summary: '创建报告任务',
+        summary: { zh: '创建报告任务', en: 'Creates a report task' },
         body: Type.Object({
           taskName,
           description: Type.Optional(nullable(description, label('任务描述', 'Description'))),
@@ -72,7 +72,7 @@ export const reportRoutes = (reports: ReportService) =>
         method: 'GET',
         path: '/tasks',
         auth: 'tenant',
-        summary: '查询任务列表',
+        summary: { zh: '查询任务列表', en: 'Lists tasks' },
         query: Type.Object({
           status: Type.Optional(oneOf(TASK_STATUS, label('任务状态', 'Status'))),
           keyword: Type.Optional(text({ maxLength: 200, ...label('关键字', 'Keyword') })),
@@ -88,7 +88,7 @@ export const reportRoutes = (reports: ReportService) =>
         method: 'GET',
         path: '/tasks/:taskId',
         auth: 'tenant',
-        summary: '查询任务详情',
+        summary: { zh: '查询任务详情', en: 'One task with its outline, data packages and reports' },
         params: taskId,
         reply: TaskDetail,
         errors: ['REPORT_TASK_NOT_FOUND'],
@@ -99,7 +99,7 @@ export const reportRoutes = (reports: ReportService) =>
         method: 'PUT',
         path: '/tasks/:taskId',
         auth: 'tenant',
-        summary: '更新任务',
+        summary: { zh: '更新任务', en: 'Changes a task' },
         params: taskId,
         body: Type.Object({
           taskName: Type.Optional(taskName),
@@ -121,7 +121,7 @@ export const reportRoutes = (reports: ReportService) =>
         method: 'POST',
         path: '/tasks/:taskId/start',
         auth: 'tenant',
-        summary: '启动任务的下一个自动步骤',
+        summary: { zh: '启动任务的下一个自动步骤', en: 'Starts the next step that needs no person' },
         params: taskId,
         reply: Task,
         errors: [
@@ -140,7 +140,7 @@ export const reportRoutes = (reports: ReportService) =>
         method: 'POST',
         path: '/tasks/:taskId/cancel',
         auth: 'tenant',
-        summary: '取消任务',
+        summary: { zh: '取消任务', en: 'Cancels a task' },
         params: taskId,
         reply: Task,
         errors: ['REPORT_TASK_NOT_FOUND', 'TASK_TERMINAL'],
@@ -151,7 +151,7 @@ export const reportRoutes = (reports: ReportService) =>
         method: 'POST',
         path: '/tasks/:taskId/outline',
         auth: 'tenant',
-        summary: '提交大纲',
+        summary: { zh: '提交大纲', en: 'Delivers an outline' },
         params: taskId,
         body: Type.Object({
           title: text({ minLength: 1, maxLength: 200, ...label('大纲标题', 'Outline title') }),
@@ -166,7 +166,7 @@ export const reportRoutes = (reports: ReportService) =>
         method: 'POST',
         path: '/outline/:outlineId/confirm',
         auth: 'tenant',
-        summary: '确认大纲',
+        summary: { zh: '确认大纲', en: 'Confirms an outline' },
         params: outlineId,
         body: Type.Object({
           confirmerId: text({ minLength: 1, maxLength: 100, ...label('确认人编号', 'Confirmer id') }),
@@ -180,7 +180,7 @@ export const reportRoutes = (reports: ReportService) =>
         method: 'POST',
         path: '/tasks/:taskId/data-packages',
         auth: 'tenant',
-        summary: '提交资料包',
+        summary: { zh: '提交资料包', en: 'Delivers a data package' },
         params: taskId,
         body: Type.Object({
           knowledgeUnitId: text({ minLength: 1, maxLength: 100, ...label('知识单元编号', 'Knowledge unit id') }),
@@ -197,7 +197,7 @@ export const reportRoutes = (reports: ReportService) =>
         method: 'POST',
         path: '/data-packages/:packageId/confirm',
         auth: 'tenant',
-        summary: '确认资料包',
+        summary: { zh: '确认资料包', en: 'Confirms a data package' },
         params: packageId,
         bodyOptional: true,
         body: Type.Object({
@@ -212,7 +212,7 @@ export const reportRoutes = (reports: ReportService) =>
         method: 'POST',
         path: '/tasks/:taskId/reports',
         auth: 'tenant',
-        summary: '生成报告',
+        summary: { zh: '生成报告', en: 'Writes a report' },
         params: taskId,
         body: Type.Object({
           title: text({ minLength: 1, maxLength: 200, ...label('报告标题', 'Report title') }),
@@ -243,7 +243,7 @@ export const reportRoutes = (reports: ReportService) =>
         method: 'POST',
         path: '/reports/:reportId/export',
         auth: 'tenant',
-        summary: '导出报告文件',
+        summary: { zh: '导出报告文件', en: 'Exports a report as a file' },
         params: reportId,
         query: Type.Object({ format: Type.Optional(oneOf(FORMAT_NAMES, label('导出格式', 'Format'))) }),
         replyType: 'file',
@@ -261,7 +261,7 @@ export const reportRoutes = (reports: ReportService) =>
         method: 'GET',
         path: '/tasks/:taskId/progress',
         auth: 'tenant',
-        summary: '任务进度（事件流）',
+        summary: { zh: '任务进度（事件流）', en: 'Progress of a task (event stream)' },
         params: taskId,
         query: Type.Object({
           lastEventId: Type.Optional(Type.String({ description: 'as the header Last-Event-ID' })),

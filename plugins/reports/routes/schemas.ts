@@ -1,4 +1,4 @@
-import type { Language } from '../../../core/http/route.ts';
+import type { Language } from '../../../core/contracts/contract.ts';
 import { freeObject, id, nullable, oneOf, Type, text, time } from '../../../core/schema.ts';
 import {
   type DataPackage,

@@ -1,4 +1,4 @@
-import type { Language } from '../../../core/http/route.ts';
+import type { Language } from '../../../core/contracts/contract.ts';
 import type { Principal } from '../../../core/principal.ts';
 import type { RunEvent } from '../../../runtime/runs/service.ts';
 import type { ProgressMessage, ReportService } from '../public.ts';

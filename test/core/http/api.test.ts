@@ -32,14 +32,14 @@ const dialects: RouteSet[] = (
   ] as const
 ).map(([contract, path, auth]) =>
   defineRoutes(contract, {
-    tag: 'test',
+    tag: { zh: 'test', en: 'test' },
     codes: contract === 'studio' ? { TAKEN: 40002 } : contract === 'lowcode' ? { TAKEN: 'EMAIL_EXISTS' } : {},
     routes: [
       defineRoute({
         method: 'POST',
         path,
         auth,
-        summary: 'create',
+        summary: { zh: 'create', en: 'create' },
         status: contract === 'research' || contract === 'lowcode' ? 201 : 200,
         body: Type.Object({
           name: text({ minLength: 1, maxLength: 10, label: { zh: '名称', en: 'Name' } }),
@@ -60,7 +60,7 @@ const dialects: RouteSet[] = (
         method: 'GET',
         path,
         auth,
-        summary: 'list',
+        summary: { zh: 'list', en: 'list' },
         paged: { sortBy: ['name', 'created'] },
         reply: Type.Object({ id: id('project') }),
         handler: ({ paging }) => ({ items: [{ id: UUID, offset: paging.offset }], total: 31 }),
@@ -69,17 +69,23 @@ const dialects: RouteSet[] = (
         method: 'GET',
         path: `${path}/:id`,
         auth,
-        summary: 'read',
+        summary: { zh: 'read', en: 'read' },
         params: Type.Object({ id: id('project') }),
         reply: Type.Object({ known: Type.String() }),
         handler: ({ params }) => ({ known: params.id }),
       }),
-      defineRoute({ method: 'DELETE', path: `${path}/:id`, auth, summary: 'conflict', handler: refuse }),
+      defineRoute({
+        method: 'DELETE',
+        path: `${path}/:id`,
+        auth,
+        summary: { zh: 'conflict', en: 'conflict' },
+        handler: refuse,
+      }),
       defineRoute({
         method: 'PUT',
         path: `${path}/:id`,
         auth,
-        summary: 'a bug',
+        summary: { zh: 'a bug', en: 'a bug' },
         handler: () => {
           throw new TypeError('the password is hunter2');
         },
@@ -250,14 +256,14 @@ test('callers: tokens, roles, blocked accounts and tenants', async (t) => {
   const { call } = await serveRoutes(t, [
     ...dialects,
     defineRoutes('research', {
-      tag: 'admin',
+      tag: { zh: 'admin', en: 'admin' },
       codes: {},
       routes: [
         defineRoute({
           method: 'GET',
           path: '/admin/users',
           auth: 'admin',
-          summary: 'x',
+          summary: { zh: 'x', en: 'x' },
           reply: Type.Object({}),
           handler: () => ({}),
         }),
@@ -442,14 +448,14 @@ test('streams, files and empty answers', async (t) => {
   }
   const { url, http } = await serveRoutes(t, [
     defineRoutes('reports', {
-      tag: 'x',
+      tag: { zh: 'x', en: 'x' },
       codes: {},
       routes: [
         defineRoute({
           method: 'GET',
           path: '/tasks/:taskId/progress',
           auth: 'tenant',
-          summary: 'x',
+          summary: { zh: 'x', en: 'x' },
           replyType: 'events',
           handler: ({ request: { signal }, params: _params }) => new EventStream(events(signal), { retryMs: 3000 }),
         }),
@@ -457,7 +463,7 @@ test('streams, files and empty answers', async (t) => {
           method: 'POST',
           path: '/reports/:id/export',
           auth: 'tenant',
-          summary: 'x',
+          summary: { zh: 'x', en: 'x' },
           replyType: 'file',
           handler: () =>
             new FileReply(new TextEncoder().encode('pdf'), {
@@ -469,7 +475,7 @@ test('streams, files and empty answers', async (t) => {
           method: 'GET',
           path: '/outline/gone',
           auth: 'none',
-          summary: 'x',
+          summary: { zh: 'x', en: 'x' },
           handler: () => new EmptyReply(204),
         }),
       ],
