@@ -1,8 +1,8 @@
 /** `npm run token`: API accounts, operator tokens and members of tenants. Works beside a running server and without one. */
 import { parseArgs } from 'node:util';
 import { loadSettings } from '../config/settings.ts';
-import { AppError } from '../core/errors.ts';
 import { CONTRACT_NAMES, type ContractName } from '../core/contracts/contract.ts';
+import { AppError } from '../core/errors.ts';
 import { createLogger } from '../core/log.ts';
 import { checkOptions } from '../core/manifest.ts';
 import { systemPrincipal } from '../core/principal.ts';
