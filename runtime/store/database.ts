@@ -42,6 +42,8 @@ export class Database {
   readonly sqlite: DatabaseSync;
   readonly collections = new Map<string, Collection>();
   #inTransaction = false;
+  /** How often a group of writes was taken back; a command that spans such a moment has lost writes. */
+  rollbacks = 0;
   #onBegin: () => void = () => undefined;
   #statements = new Map<string, StatementSync>();
 
@@ -119,6 +121,7 @@ export class Database {
   rollback(): void {
     if (this.sqlite.isTransaction) this.sqlite.exec('ROLLBACK');
     this.#inTransaction = false;
+    this.rollbacks++;
     this.load();
   }
 
@@ -142,6 +145,18 @@ export class Database {
 
   ofDatabase(db: string): Collection[] {
     return [...this.collections.values()].filter((collection) => collection.db === db);
+  }
+
+  /**
+   * Long queries and writes hold a collection over pauses; it may be dropped or read again meanwhile.
+   *
+   * @throws {CommandError} 175 when it is no longer the one of the catalogue
+   */
+  checkAlive(collection: Collection, index?: Index): void {
+    if (this.find(collection.db, collection.name) !== collection)
+      throw new CommandError(175, 'The collection was dropped or renamed during the operation');
+    if (index && collection.indexes.get(index.spec.name) !== index)
+      throw new CommandError(175, `The index ${index.spec.name} was dropped during the operation`);
   }
 
   create(db: string, name: string, options: CollectionOptions = {}): Collection {
@@ -298,6 +313,7 @@ export class Database {
   }
 
   insert(collection: Collection, raw: Raw): number {
+    this.checkAlive(collection);
     const doc = this.#indexedPart(collection, raw);
     this.begin();
     const prepared = [...collection.indexes.values()].map((index) => ({ index, entries: indexEntries(index, doc) }));
@@ -313,6 +329,7 @@ export class Database {
   }
 
   replace(collection: Collection, rid: number, before: Raw, raw: Raw): void {
+    this.checkAlive(collection);
     const old = this.#indexedPart(collection, before);
     const doc = this.#indexedPart(collection, raw);
     this.begin();
@@ -334,6 +351,7 @@ export class Database {
   }
 
   remove(collection: Collection, rid: number, raw: Raw): void {
+    this.checkAlive(collection);
     const doc = this.#indexedPart(collection, raw);
     this.begin();
     for (const index of collection.indexes.values())
@@ -344,6 +362,7 @@ export class Database {
 
   /** Adds the entries of one stored document to a new index. */
   fill(collection: Collection, index: Index, rid: number, raw: Raw): void {
+    this.checkAlive(collection, index);
     this.begin();
     const doc = this.#indexedPart(collection, raw);
     const entries = indexEntries(index, doc);
@@ -357,6 +376,7 @@ export class Database {
   }
 
   read(collection: Collection, rid: number): Raw | undefined {
+    this.checkAlive(collection);
     const row = collection.byRid.get(rid) as unknown as [Uint8Array] | undefined;
     return row?.[0];
   }

@@ -29,6 +29,7 @@ const codeNames: Record<number, string> = {
   167: 'CommandOnShardedViewNotSupportedOnMongod',
   168: 'InvalidPipelineOperator',
   171: 'CannotIndexParallelArrays',
+  175: 'QueryPlanKilled',
   197: 'InvalidIndexSpecificationOption',
   238: 'NotImplemented',
   241: 'ConversionFailure',

@@ -1,55 +1,26 @@
-import { calculateObjectSize } from 'bson';
-import { Aggregator } from 'mingo/aggregator';
-import {
-  copyOf,
-  type Doc,
-  decode,
-  encode,
-  FieldSet,
-  get,
-  isDoc,
-  pick,
-  promote,
-  put,
-  type Raw,
-  toNumber,
-} from './bson.ts';
-import type { Collection, Database } from './database.ts';
+import { type Doc, decode, encode, FieldSet, isDoc, pick, type Raw } from './bson.ts';
 import { CommandError } from './errors.ts';
-import { evaluator, mingoContext, refuseScripts } from './expression.ts';
+import { evaluator, refuseScripts } from './expression.ts';
 import { compileGroup } from './group.ts';
-import { encodeKey } from './keys.ts';
+import { below, facetStage, graphLookupStage, lookupStage, type SubPipelines } from './joins.ts';
 import { compileFilter } from './match.ts';
-import type { Operation } from './operation.ts';
-import { resolve, splitPath, walk } from './path.ts';
 import { parseSort } from './planner.ts';
 import { find, planQuery, type Query } from './query.ts';
-import { Sorter, sortKeyer } from './sorter.ts';
-import { compileProjection, singleStage, type Transform } from './transform.ts';
-
-export type Batches = AsyncGenerator<Doc[]>;
-
-/** Where `$out` and `$merge` write. */
-export interface Writer {
-  replaceCollection(db: string, name: string, source: AsyncIterable<Doc[]>): Promise<void>;
-  merge(db: string, spec: Doc, source: AsyncIterable<Doc[]>): Promise<void>;
-}
-
-export interface PipelineContext {
-  database: Database;
-  db: string;
-  collection: Collection | undefined;
-  operation: Operation;
-  writer: Writer;
-  variables?: Doc;
-  hint?: unknown;
-  depth: number;
-}
-
-interface Stage {
-  name: string;
-  spec: unknown;
-}
+import {
+  type Batches,
+  count,
+  countName,
+  each,
+  limitStage,
+  mingoStage,
+  type PipelineContext,
+  type Stage,
+  type Step,
+  sampleStage,
+  sortStage,
+  unwindStage,
+} from './stages.ts';
+import { compileProjection, singleStage } from './transform.ts';
 
 /** @throws {CommandError} 40323 for a stage that is not one document with one field */
 export function parsePipeline(pipeline: unknown): Stage[] {
@@ -92,17 +63,6 @@ export function splitPrefix(stages: Stage[], context: Pick<PipelineContext, 'var
     context.variables,
   );
   return { query: { filter, sort, skip, limit, hint: context.hint }, rest: stages.slice(at) };
-}
-
-function count(value: unknown, stage: string, least: number): number {
-  const number = toNumber(value);
-  if (number === undefined || !Number.isInteger(number) || number < least) {
-    throw new CommandError(
-      stage === '$limit' ? 15958 : 15956,
-      `invalid argument to ${stage} stage: Expected a ${least === 1 ? 'positive' : 'non-negative'} number`,
-    );
-  }
-  return number;
 }
 
 /** Runs a pipeline; without stages behind the indexed prefix the stored bytes come as they are. */
@@ -217,20 +177,6 @@ function applyStages(stages: Stage[], source: Batches, context: PipelineContext)
   return steps.reduce((input, step) => step(input), source);
 }
 
-type Step = (source: Batches) => Batches;
-
-const each = (transform: Transform, operation: Operation): Step =>
-  async function* (source) {
-    for await (const docs of source) {
-      const result: Doc[] = [];
-      for (const doc of docs) {
-        result.push(transform(doc));
-        if (operation.due) await operation.pause();
-      }
-      yield result;
-    }
-  };
-
 const unsupported: Record<string, [number, string]> = {
   $changeStream: [40573, 'The $changeStream stage is only supported on replica sets'],
   $geoNear: [291, '$geoNear is not supported by the embedded store: it has no geospatial indexes'],
@@ -297,9 +243,9 @@ function compileStage({ name, spec }: Stage, context: PipelineContext): Step {
     case '$sample':
       return sampleStage(isDoc(spec) ? count(spec.size, '$sample', 0) : count(undefined, '$sample', 0), operation);
     case '$lookup':
-      return lookupStage(spec, context);
+      return lookupStage(spec, context, subPipelines);
     case '$graphLookup':
-      return graphLookupStage(spec, context);
+      return graphLookupStage(spec, context, subPipelines);
     case '$unionWith': {
       const { coll, pipeline = [] } = isDoc(spec) ? spec : { coll: spec };
       return async function* (source) {
@@ -308,7 +254,7 @@ function compileStage({ name, spec }: Stage, context: PipelineContext): Step {
       };
     }
     case '$facet':
-      return facetStage(spec, context);
+      return facetStage(spec, context, subPipelines);
     case '$out': {
       const target = isDoc(spec) ? spec : { db: context.db, coll: spec };
       return async function* (source) {
@@ -330,293 +276,9 @@ function compileStage({ name, spec }: Stage, context: PipelineContext): Step {
   throw new CommandError(40324, `Unrecognized pipeline stage name: '${name}'`);
 }
 
-const countName = (spec: unknown): string => {
-  if (typeof spec !== 'string' || spec === '' || spec.startsWith('$') || spec.includes('.'))
-    throw new CommandError(40156, 'the count field must be a non-empty string without $ and dots');
-  return spec;
+const subPipelines: SubPipelines = {
+  parse: parsePipeline,
+  run: runStages,
+  check: (stage, context) => void compileStage(stage, context),
+  apply: applyStages,
 };
-
-const below = (context: PipelineContext, name: string, variables?: Doc): PipelineContext => {
-  const { hint: _hint, ...rest } = context;
-  return {
-    ...rest,
-    collection: context.database.find(context.db, name),
-    depth: context.depth + 1,
-    ...(variables && { variables: { ...context.variables, ...variables } }),
-  };
-};
-
-function sortStage(spec: unknown, operation: Operation): Step {
-  const sort = parseSort(spec);
-  if (sort.length === 0) throw new CommandError(15976, '$sort stage must have at least one sort key');
-  const keyer = sortKeyer(sort);
-  return async function* (source) {
-    const sorter = new Sorter(operation);
-    try {
-      for await (const docs of source) {
-        for (const doc of docs) sorter.add(keyer.key(doc), encode(doc));
-        await sorter.settle();
-        if (operation.due) await operation.pause();
-      }
-      for await (const values of sorter.drain()) {
-        yield values.map((value) => decode(value as Uint8Array));
-        if (operation.due) await operation.pause();
-      }
-    } finally {
-      sorter.close();
-    }
-  };
-}
-
-function limitStage(limit: number): Step {
-  return async function* (source) {
-    let left = limit;
-    for await (const docs of source) {
-      yield docs.slice(0, left);
-      left -= docs.length;
-      if (left <= 0) return;
-    }
-  };
-}
-
-function unwindStage(spec: unknown): Step {
-  const options = isDoc(spec) ? spec : { path: spec };
-  const path = options.path;
-  if (typeof path !== 'string' || !path.startsWith('$') || path.length < 2)
-    throw new CommandError(28818, "path option to $unwind stage should be prefixed with a '$'");
-  const parts = splitPath(path.slice(1));
-  const indexName = options.includeArrayIndex;
-  const preserve = options.preserveNullAndEmptyArrays === true;
-  const valueAt = (doc: Doc) =>
-    parts.reduce<unknown>((value, part) => (isDoc(value) ? get(value, part) : undefined), doc);
-  const replace = (doc: Doc, at: number, value: unknown): Doc => {
-    const next = copyOf(doc);
-    const part = parts[at] ?? '';
-    const inner = get(doc, part);
-    const changed = at === parts.length - 1 ? value : replace(isDoc(inner) ? inner : {}, at + 1, value);
-    if (changed === undefined) delete next[part];
-    else put(next, part, changed);
-    return next;
-  };
-  return async function* (source) {
-    for await (const docs of source) {
-      let result: Doc[] = [];
-      for (const doc of docs) {
-        const value = valueAt(doc);
-        const items = Array.isArray(value) ? value : value === undefined || value === null ? [] : [value];
-        const numbered = (next: Doc, index: number | null) =>
-          typeof indexName === 'string' ? replacePath(next, splitPath(indexName), index) : next;
-        if (items.length === 0 && preserve)
-          result.push(numbered(Array.isArray(value) ? replace(doc, 0, undefined) : doc, null));
-        for (const [i, item] of items.entries()) {
-          result.push(numbered(Array.isArray(value) ? replace(doc, 0, item) : doc, Array.isArray(value) ? i : null));
-          if (result.length < 256) continue;
-          yield result;
-          result = [];
-        }
-      }
-      if (result.length > 0) yield result;
-    }
-  };
-}
-
-function replacePath(doc: Doc, parts: string[], value: unknown): Doc {
-  const [part = '', ...rest] = parts;
-  const next = copyOf(doc);
-  const inner = get(doc, part);
-  put(next, part, rest.length === 0 ? value : replacePath(isDoc(inner) ? inner : {}, rest, value));
-  return next;
-}
-
-function sampleStage(size: number, operation: Operation): Step {
-  return async function* (source) {
-    const chosen: Doc[] = [];
-    let seen = 0;
-    for await (const docs of source) {
-      for (const doc of docs) {
-        seen++;
-        const at = chosen.length < size ? chosen.length : Math.floor(Math.random() * seen);
-        if (chosen.length < size) operation.hold(calculateObjectSize(doc) * 3, '$sample');
-        if (at < size) chosen[at] = doc;
-      }
-    }
-    for (let i = chosen.length - 1; i > 0; i--) {
-      const j = Math.floor(Math.random() * (i + 1));
-      const [a, b] = [chosen[i], chosen[j]];
-      if (a && b) [chosen[i], chosen[j]] = [b, a];
-    }
-    yield chosen;
-  };
-}
-
-async function gather(source: Batches, operation: Operation, what: string): Promise<Doc[]> {
-  const all: Doc[] = [];
-  for await (const docs of source) {
-    for (const doc of docs) {
-      operation.hold(calculateObjectSize(doc) * 4, what);
-      all.push(doc);
-    }
-    if (operation.due) await operation.pause();
-  }
-  return all;
-}
-
-function mingoStage(name: string, spec: unknown, context: PipelineContext): Step {
-  // mingo itself needs functions inside $setWindowFields; those of users were refused by parsePipeline.
-  const aggregator = new Aggregator(
-    [{ [name]: promote(spec) }] as never,
-    { context: mingoContext, scriptEnabled: true, variables: promote(context.variables ?? {}) } as never,
-  );
-  return async function* (source) {
-    const docs = await gather(source, context.operation, name);
-    yield aggregator.run(docs.map(promote) as never) as Doc[];
-  };
-}
-
-function lookupStage(spec: unknown, context: PipelineContext): Step {
-  if (!isDoc(spec) || typeof spec.as !== 'string') throw new CommandError(9, "$lookup needs 'from' and 'as'");
-  const { from, localField, foreignField, as, let: letSpec, pipeline } = spec;
-  if (from !== undefined && typeof from !== 'string') throw new CommandError(9, "$lookup 'from' must be a string");
-  if ((localField === undefined) !== (foreignField === undefined))
-    throw new CommandError(4, '$lookup requires both or neither of localField and foreignField');
-  if (localField === undefined && pipeline === undefined)
-    throw new CommandError(9, '$lookup requires a pipeline or localField and foreignField');
-  const target = splitPath(as);
-  const bindings = isDoc(letSpec)
-    ? Object.entries(letSpec).map(([name, value]) => [name, evaluator(value, context.variables)] as const)
-    : [];
-  const local = typeof localField === 'string' ? splitPath(localField) : undefined;
-  if (Array.isArray(pipeline)) parsePipeline(pipeline);
-  const join = async (doc: Doc): Promise<Doc> => {
-    const variables: Doc = {};
-    for (const [name, evaluate] of bindings) put(variables, name, evaluate(doc) ?? null);
-    const stages: Doc[] = [];
-    if (local && typeof foreignField === 'string') {
-      const values: unknown[] = [];
-      walk(doc, local, 0, (value) => {
-        if (Array.isArray(value)) values.push(...value);
-        else values.push(value ?? null);
-        return false;
-      });
-      const unique = [...new Map(values.map((value) => [encodeKey(value).toString('latin1'), value])).values()];
-      // A regular expression among the values is a value here, not a pattern.
-      stages.push({
-        $match: {
-          $or: [
-            { [foreignField]: { $in: unique.filter((v) => !isPattern(v)) } },
-            ...unique.filter(isPattern).map((v) => ({ [foreignField]: { $eq: v } })),
-          ],
-        },
-      });
-    }
-    if (Array.isArray(pipeline)) stages.push(...(pipeline as Doc[]));
-    const found: Doc[] = [];
-    const inner = below(context, String(from), variables);
-    let bytes = 0;
-    for await (const docs of from === undefined
-      ? runStages(stages, { ...inner, collection: undefined })
-      : runStages(stages, inner)) {
-      for (const hit of docs) {
-        bytes += calculateObjectSize(hit);
-        if (bytes > 64 * 1024 * 1024)
-          throw new CommandError(
-            4568,
-            `Total size of documents in ${from} matching pipeline's $lookup stage exceeds the limit`,
-          );
-        found.push(hit);
-      }
-    }
-    return setPath(doc, target, found);
-  };
-  return async function* (source) {
-    for await (const docs of source) {
-      for (const doc of docs) {
-        yield [await join(doc)];
-        if (context.operation.due) await context.operation.pause();
-      }
-    }
-  };
-}
-
-const isPattern = (value: unknown) =>
-  typeof value === 'object' && value !== null && '_bsontype' in value && value._bsontype === 'BSONRegExp';
-
-function setPath(doc: Doc, parts: string[], value: unknown): Doc {
-  return replacePath(doc, parts, value);
-}
-
-function graphLookupStage(spec: unknown, context: PipelineContext): Step {
-  if (
-    !isDoc(spec) ||
-    typeof spec.from !== 'string' ||
-    typeof spec.as !== 'string' ||
-    typeof spec.connectFromField !== 'string' ||
-    typeof spec.connectToField !== 'string'
-  ) {
-    throw new CommandError(40105, '$graphLookup requires from, startWith, connectFromField, connectToField and as');
-  }
-  const { from, as, connectFromField, connectToField, depthField, restrictSearchWithMatch } = spec;
-  const start = evaluator(spec.startWith, context.variables);
-  const maxDepth = toNumber(spec.maxDepth) ?? Number.POSITIVE_INFINITY;
-  const fromParts = splitPath(connectFromField);
-  return async function* (source) {
-    for await (const docs of source) {
-      for (const doc of docs) {
-        const seen = new Map<string, Doc>();
-        const asked = new Set<string>();
-        const first = start(doc);
-        let frontier: unknown[] = Array.isArray(first) ? first : [first ?? null];
-        for (let depth = 0; frontier.length > 0 && depth <= maxDepth; depth++) {
-          const fresh = frontier.filter((value) => {
-            const key = encodeKey(value).toString('latin1');
-            return !asked.has(key) && asked.add(key);
-          });
-          if (fresh.length === 0) break;
-          const match: Doc = {
-            $and: [{ [connectToField]: { $in: fresh } }, isDoc(restrictSearchWithMatch) ? restrictSearchWithMatch : {}],
-          };
-          frontier = [];
-          for await (const hits of runStages([{ $match: match }], below(context, from))) {
-            for (const hit of hits) {
-              const key = encodeKey(hit._id).toString('latin1');
-              if (seen.has(key)) continue;
-              context.operation.hold(calculateObjectSize(hit) * 3, '$graphLookup');
-              seen.set(key, typeof depthField === 'string' ? replacePath(hit, splitPath(depthField), depth) : hit);
-              const next = resolve(hit, fromParts);
-              if (Array.isArray(next)) frontier.push(...next);
-              else if (next !== undefined && next !== null) frontier.push(next);
-            }
-          }
-        }
-        yield [setPath(doc, splitPath(as), [...seen.values()])];
-      }
-    }
-  };
-}
-
-function facetStage(spec: unknown, context: PipelineContext): Step {
-  if (!isDoc(spec) || Object.keys(spec).length === 0)
-    throw new CommandError(40169, 'the $facet specification must be a non-empty object');
-  const facets = Object.entries(spec).map(([name, pipeline]) => {
-    const stages = parsePipeline(pipeline);
-    for (const stage of stages) {
-      if (['$facet', '$out', '$merge', '$collStats', '$indexStats', '$geoNear', '$documents'].includes(stage.name))
-        throw new CommandError(40600, `${stage.name} is not allowed to be used within a $facet stage`);
-      compileStage(stage, context);
-    }
-    return { name, stages };
-  });
-  return async function* (source) {
-    const docs = await gather(source, context.operation, '$facet');
-    const result: Doc = {};
-    for (const { name, stages } of facets) {
-      const input = (async function* (): Batches {
-        for (let at = 0; at < docs.length; at += 256) yield docs.slice(at, at + 256);
-      })();
-      const found: Doc[] = [];
-      for await (const batch of applyStages(stages, input, context)) found.push(...batch);
-      put(result, name, found);
-    }
-    yield [result];
-  };
-}

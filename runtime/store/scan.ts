@@ -1,6 +1,7 @@
+import type { Range } from './bounds.ts';
 import type { Raw } from './bson.ts';
 import type { Collection, Database } from './database.ts';
-import type { IndexScan, Plan, Range } from './planner.ts';
+import type { IndexScan, Plan } from './planner.ts';
 
 export interface Row {
   rid: number;
@@ -38,6 +39,7 @@ export class Scan {
   next(wanted: number): Row[] | undefined {
     const part = this.#parts[this.#part];
     if (!part) return undefined;
+    this.#database.checkAlive(this.#collection, part.kind === 'index' ? part.index : undefined);
     const limit = Math.max(1, Math.min(this.#size, wanted));
     const rows = part.kind === 'index' ? this.#fromIndex(part, limit) : this.#fromTable(part.reverse, limit);
     if (!rows) {
@@ -114,6 +116,7 @@ const countStep = 20_000;
 /** Counts the entries within the ranges of a plan, in steps between which others get their turn. */
 export async function countEntries(
   database: Database,
+  collection: Collection,
   plan: IndexScan,
   pause: () => Promise<void> | undefined,
 ): Promise<number> {
@@ -125,12 +128,14 @@ export async function countEntries(
       const step = database.rows(
         `SELECT k, rid FROM ${table} WHERE (k, rid) > (?, ?) AND k < ? ORDER BY k, rid LIMIT 1 OFFSET ${countStep - 1}`,
       );
+      database.checkAlive(collection, plan.index);
       const last = step.get(...from, high) as unknown as [Uint8Array, number] | undefined;
       if (!last) break;
       total += countStep;
       from = last;
       await pause();
     }
+    database.checkAlive(collection, plan.index);
     const rest = database.rows(`SELECT count(*) FROM ${table} WHERE (k, rid) > (?, ?) AND k < ?`);
     total += (rest.get(...from, high) as unknown as [number])[0];
     await pause();

@@ -1,7 +1,7 @@
 import { type Doc, isDoc, toNumber } from './bson.ts';
 import { CommandError } from './errors.ts';
 import { equal } from './keys.ts';
-import { ofType } from './match.ts';
+import { ofType } from './predicates.ts';
 import { compileRegex } from './regex.ts';
 
 type Check = (value: unknown) => boolean;

@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Doc } from './bson.ts';
 import { runCommand } from './commands/index.ts';
 import type { Engine } from './engine.ts';
-import { type CommandError, toCommandError } from './errors.ts';
+import { CommandError, toCommandError } from './errors.ts';
 import { buildReply, Framer, type Message, parseMessage } from './wire.ts';
 
 interface Waiting {
@@ -127,9 +127,13 @@ export class StoreServer {
     if (this.#closing) return;
     this.#running++;
     let reply: Doc;
+    const { rollbacks } = this.#engine.database;
     try {
       reply = await runCommand(this.#engine, message.parse());
       reply.ok = 1;
+      if (this.#engine.database.rollbacks !== rollbacks) {
+        throw new CommandError(14031, 'The storage failed during the operation: some of its writes may not be stored.');
+      }
     } catch (error) {
       const failure = toCommandError(error);
       // After an error of the storage the transaction cannot be trusted: the whole group is taken back.

@@ -42,7 +42,7 @@ interface Entry {
 }
 
 const entryOverhead = 100;
-const runLength = 4096;
+const runLength = 2048;
 
 /**
  * Sorts by key bytes, stable. With a limit only the first ones are kept, in a heap. Without one, short sorted runs are

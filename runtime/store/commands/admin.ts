@@ -237,7 +237,6 @@ async function buildIndex(
   try {
     for await (const rows of matching(database, collection, { kind: 'scan', reverse: false }, everything, operation)) {
       for (const { rid } of rows) {
-        if (collection.indexes.get(spec.name) !== index) throw new CommandError(276, 'The index build was aborted');
         const raw = rid <= last ? database.read(collection, rid) : undefined;
         if (raw) database.fill(collection, index, rid, raw);
         if (operation.due) await operation.pause();

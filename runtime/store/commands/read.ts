@@ -130,7 +130,7 @@ async function countMatches(
   const plan = planQuery(engine.database, collection, query);
   let total = 0;
   if (plan.kind === 'index' && plan.exact && query.limit === 0) {
-    return countEntries(engine.database, plan, () => (operation.due ? operation.pause() : undefined));
+    return countEntries(engine.database, collection, plan, () => (operation.due ? operation.pause() : undefined));
   }
   for await (const rows of find(engine.database, collection, query, operation, plan)) total += rows.length;
   return total;

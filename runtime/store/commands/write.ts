@@ -419,6 +419,9 @@ export function createWriter(engine: Engine, operation: Operation): Writer {
           let hit: Row | undefined;
           for await (const rows of find(database, collection, query, operation, planQuery(database, collection, query)))
             hit = rows[0];
+          // Read again: other commands ran since it was found.
+          const latest = hit && database.read(collection, hit.rid);
+          hit = hit && latest && { rid: hit.rid, raw: latest };
           if (!hit) {
             if (whenNotMatched === 'fail')
               throw new CommandError(13113, '$merge could not find a matching document in the target collection');
