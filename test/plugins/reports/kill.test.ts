@@ -1,22 +1,20 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { systemPrincipal } from '../../../core/principal.ts';
 import { startTestServer } from '../../support/app.ts';
 import { startFakeOpenAI } from '../../support/fake-openai.ts';
+import { startServerProcess } from '../../support/server-process.ts';
 import { clientWith, manifestWith, type ReportClient, reportClient } from './client.ts';
 
 // A server that is killed in the middle of a report, again and again, until the report is done.
 
 const KILLS = process.env.KOAGENT_TEST_FULL ? 20 : 4;
 const CHAPTERS = 12;
-const ENTRY = new URL('../../../scripts/start.ts', import.meta.url).pathname;
 
 /** A small deterministic generator, so that a failing series can be repeated: KOAGENT_TEST_SEED. */
 const random = (() => {
@@ -35,37 +33,6 @@ const freePort = async (): Promise<number> => {
   probe.close();
   return port;
 };
-
-interface Child {
-  process: ChildProcess;
-  /** Resolves when it listens. */
-  url: Promise<string>;
-  kill(): Promise<void>;
-}
-
-function startChild(t: TestContext, env: Record<string, string>): Child {
-  const child = spawn(process.execPath, [ENTRY], {
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const url = new Promise<string>((resolve, reject) => {
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      const { url: address } = JSON.parse(line) as { url?: string };
-      if (address !== undefined) resolve(address);
-    });
-    child.once('exit', (code, signal) => reject(new Error(`the server ended before it listened: ${code ?? signal}`)));
-  });
-  // A kill before it listens is part of the test.
-  url.catch(() => undefined);
-  const kill = async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, 'exit');
-    child.kill('SIGKILL');
-    await exited;
-  };
-  t.after(kill);
-  return { process: child, url, kill };
-}
 
 test(`kill -9: reports that are cut off ${KILLS} times are completed, nothing is written twice`, async (t) => {
   const dataDir = mkdtempSync(join(tmpdir(), 'koagent-kill-'));
@@ -86,13 +53,13 @@ test(`kill -9: reports that are cut off ${KILLS} times are completed, nothing is
     OPENAI_BASE_URL: openai.url,
     KOAGENT_MANIFEST: manifestWith(t, '{ chaptersAtOnce: 2 }'),
   };
-  const first = startChild(t, env);
-  const client: ReportClient = await reportClient(await first.url, 'bank-1');
+  let child = await startServerProcess(env);
+  t.after(() => child.kill());
+  const client: ReportClient = await reportClient(child.url, 'bank-1');
   const units = Array.from({ length: CHAPTERS }, (_, at) => `ku_kill_${at}`);
   const { taskId } = await client.taskWithOutline(units);
   for (const unit of units) await client.confirmedPackage(taskId, unit, { 单元: unit, 收入: { 2021: 10, 2022: 12 } });
 
-  let child = first;
   for (let kill = 0; kill < KILLS; kill += 1) {
     // Every kill falls into a running report; one that got done in between is followed by another.
     const { status } = await client.ok('GET', `/tasks/${taskId}`);
@@ -100,8 +67,7 @@ test(`kill -9: reports that are cut off ${KILLS} times are completed, nothing is
     // Some kills hit the recovery or the start, some the chapters, some the rendering.
     await new Promise((resolve) => setTimeout(resolve, random() * 1800));
     await child.kill();
-    child = startChild(t, env);
-    await child.url;
+    child = await startServerProcess(env);
   }
   const messages = await (await client.progress(taskId, { lastEventId: 0 })).until();
   assert.equal(messages.at(-1)?.data.status, 'COMPLETED');
