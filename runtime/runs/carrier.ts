@@ -77,7 +77,9 @@ export async function carryOut(
       return true;
     };
     const plain: LogSource = { runId: id, attempt, marks: new Set(), lost: () => undefined };
+    const first = origin === 'accepted' ? startEvents(document) : [];
     const cancelReason = active.cancelReason ?? document.cancelRequest;
+    if (cancelReason !== undefined && first.length > 0) void eventLog.append(plain, { events: first });
     if (cancelReason !== undefined) return await end(plain, { status: 'cancelled', reason: cancelReason });
     if (takeovers > options.maxTakeovers) {
       return await end(plain, { status: 'failed', error: publicRecord(runAbandoned(takeovers)) });
@@ -108,7 +110,6 @@ export async function carryOut(
     });
     active.execution = execution;
     if (origin !== 'recovered') {
-      const first = origin === 'accepted' ? startEvents(document) : [];
       const started = { type: 'run_started', data: { kind: document.kind, attempt } };
       const stored = eventLog.append(execution.source, { events: [...first, started] });
       stored.then(() => active.announced.resolve(), active.announced.resolve);

@@ -4,10 +4,10 @@ import type { Principal } from '../../core/principal.ts';
 import type { RunKind } from '../../core/run-kind.ts';
 import { type DispatchJob, tenantBusy } from '../dispatch/dispatcher.ts';
 import type { Clock } from './clock.ts';
-import { runIdTaken, runKindUnknown, shuttingDown } from './errors.ts';
+import { logIdTaken, runIdTaken, runKindUnknown, shuttingDown } from './errors.ts';
 import { outside } from './event-log.ts';
 import type { EventLogs } from './event-logs.ts';
-import { inputOf, type RunDocument, type RunStore, resultOf, storedPrincipal, toRun } from './model.ts';
+import { bucketId, inputOf, type RunDocument, type RunStore, resultOf, storedPrincipal, toRun } from './model.ts';
 import type { RunsOptions } from './options.ts';
 import type { Run, RunService, StartOptions } from './service.ts';
 import type { Supervisor } from './supervisor.ts';
@@ -57,6 +57,12 @@ export function createRunService(parts: {
     if (waiting >= limits.queuedPerTenant) throw tenantBusy(principal.tenantId, limits.retryAfterSeconds);
   };
 
+  /** Refuses a log that belongs to another tenant, where nothing of the run could be stored. */
+  const checkLog = async ({ tenantId }: Principal, logId: string) => {
+    const first = await store.buckets.acrossTenants('whose log it is').get(bucketId(logId, 0));
+    if (first && first.tenantId !== tenantId) throw logIdTaken(logId);
+  };
+
   /** A place for the run, or the run itself when it is there already and its tenant has no room for another one. */
   const admit = async (principal: Principal, job: DispatchJob, givenId: string | undefined) => {
     try {
@@ -87,6 +93,7 @@ export function createRunService(parts: {
         const storedInput = await values.store(principal, input, 'The input of the run');
         const log = await logs.open(principal, logId, { fresh: given.id === undefined && given.logId === undefined });
         try {
+          if (log.nextN === 0 && (given.id ?? given.logId) !== undefined) await checkLog(principal, logId);
           document = await store.runs.in(principal).insert({
             _id: id,
             kind,

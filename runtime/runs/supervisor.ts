@@ -10,7 +10,7 @@ import type { Hosts } from './hosts.ts';
 import type { LogWriter } from './log-writer.ts';
 import { isTerminal, type RunDocument, type RunStore } from './model.ts';
 import type { RunsOptions } from './options.ts';
-import { createNews, type News, persist } from './patience.ts';
+import { createNews, type News, pause, persist } from './patience.ts';
 
 export interface Job extends DispatchJob {
   readonly origin: Origin;
@@ -32,6 +32,8 @@ export interface SupervisorParts extends CarrierParts {
 const TAKE_UP_PAGE = 200;
 /** Between giving a run back and looking for runs again. */
 const SECOND_LOOK_MS = 1000;
+/** After the database failed. */
+const LOOK_AGAIN_MS = 5000;
 
 /** Decides which runs this process has in hand: takes them up, carries them out, cancels them, lets them go. */
 export class Supervisor {
@@ -62,7 +64,7 @@ export class Supervisor {
     this.#clock = parts.clock;
     this.#options = parts.options;
     this.#news = createNews(parts.clock);
-    this.#hosts = parts.hosts({ onLost: (id) => this.#loseAll(id), onBeat: () => this.#beat() });
+    this.#hosts = parts.hosts({ onLost: (id) => this.#loseAll(id), onBeat: () => this.#look() });
     this.#dispatcher = parts.dispatcher((job) => this.#begin(job));
     if (!parts.options.exclusive) this.#watchRequests();
   }
@@ -84,7 +86,7 @@ export class Supervisor {
     const { kinds } = this.#parts;
     if (kinds.has(kind.kind)) throw new Error(`The run kind ${kind.kind} is registered twice`);
     kinds.set(kind.kind, kind);
-    if (this.#recovered) this.#inBackground(this.recover());
+    if (this.#recovered) this.#look();
     return () => {
       kinds.delete(kind.kind);
     };
@@ -127,7 +129,7 @@ export class Supervisor {
       const document = accepted ?? (await persist(this.#clock, () => this.#claimed(job)));
       if (!document) return;
       const done = await carryOut(this.#parts, document, accepted ? 'accepted' : job.origin, active, log);
-      if (!done) await this.#letGo(job);
+      if (!done) this.#inBackground(this.#letGo(job));
     } catch (error) {
       log.error({ err: error }, 'run: this attempt broke off');
       // Counted like a crash, so that a run which breaks every time is given up in the end.
@@ -136,7 +138,7 @@ export class Supervisor {
       active.announced.resolve();
       this.#active.delete(id);
       this.#news.tell(id);
-      if (this.#backlog && !this.#dispatcher.full) this.#inBackground(this.recover());
+      if (this.#backlog && !this.#dispatcher.full) this.#look();
     }
   }
 
@@ -154,17 +156,24 @@ export class Supervisor {
   /** Gives the run back to the store without an end; whoever looks for runs next takes it up. */
   async #letGo(job: Job, { broken = false } = {}): Promise<void> {
     const { holder } = this;
-    await persist(this.#clock, () =>
+    const give = () =>
       this.#store.runs
         .in(job)
         .update(
           { _id: job.id, open: true, holder },
           { $unset: { holder: '' }, ...(broken && { $inc: { takeovers: 1 } }) },
-        ),
-    );
-    this.#clock.after(SECOND_LOOK_MS, () => {
-      if (!this.closing) this.#inBackground(this.recover());
-    });
+        );
+    // Without this write nobody would ever look at the run again in the life of this process.
+    for (let given = false; !given && !this.closing; ) {
+      try {
+        await persist(this.#clock, give);
+        given = true;
+      } catch (error) {
+        this.#parts.log.error({ err: error, runId: job.id }, 'runs: a run could not be given back yet');
+        await pause(this.#clock, LOOK_AGAIN_MS);
+      }
+    }
+    this.#clock.after(SECOND_LOOK_MS, () => this.#look());
   }
 
   // Cancelling and waiting.
@@ -326,8 +335,18 @@ export class Supervisor {
     return claimed !== undefined;
   }
 
-  #beat(): void {
-    if (!this.closing) this.#inBackground(this.recover());
+  /** Recovery without anybody waiting for it. */
+  #look(): void {
+    if (this.closing) return;
+    const again = () => {
+      this.#clock.after(LOOK_AGAIN_MS, () => this.#look());
+    };
+    this.#inBackground(
+      this.recover().catch((error: unknown) => {
+        again();
+        throw error;
+      }),
+    );
   }
 
   /** While other processes may be asked to cancel the runs of this one. */

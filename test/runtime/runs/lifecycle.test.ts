@@ -83,7 +83,10 @@ test('start: unknown kinds, ids that are used twice, and a closed service', asyn
   const third = await runs.start(me, 'scripted', 'second', { id: 'fixed' });
   assert.equal(third.result, 'first');
   assert.equal(outcomes.length, 1);
-  await assert.rejects(runs.start(user('tenant-b'), 'scripted', 'x', { id: 'fixed' }), code('RUN_ID_TAKEN'));
+  const other = user('tenant-b');
+  await assert.rejects(runs.start(other, 'scripted', 'x', { id: 'fixed', logId: 'own' }), code('RUN_ID_TAKEN'));
+  await assert.rejects(runs.start(other, 'scripted', 'x', { id: 'fixed' }), code('LOG_ID_TAKEN'));
+  await assert.rejects(runs.start(other, 'scripted', 'x', { logId: 'fixed' }), code('LOG_ID_TAKEN'));
   await runs.close();
   await assert.rejects(runs.start(me, 'scripted', {}), code('SHUTTING_DOWN'));
   await assert.rejects(runs.append(me, 'fixed', [{ type: 'late', data: {} }]), code('SHUTTING_DOWN'));
@@ -414,7 +417,7 @@ test('cancel: at every moment around the start the run has one terminal event', 
   const ends = await Promise.all(
     Array.from({ length: 60 }, async (_, index) => {
       const id = `run-${index}`;
-      const started = runs.start(me, 'scripted', index, { id });
+      const started = runs.start(me, 'scripted', index, { id, events: [{ type: 'asked', data: {} }] });
       for (let turn = 0; turn < index % 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
       const early = await runs.cancel(me, id);
       await started;
@@ -423,6 +426,7 @@ test('cancel: at every moment around the start the run has one terminal event', 
       const events = types(await allEvents(runs, id));
       const terminal = events.filter((type) => /^run_(succeeded|failed|cancelled)$/.test(type));
       assert.equal(terminal.length, 1, events.join(' '));
+      assert.equal(events.lastIndexOf('asked'), 0, events.join(' '));
       assert.equal(events.at(-1), `run_${run.status}`);
       return run.status;
     }),

@@ -15,6 +15,7 @@ import {
   openRuns,
   recordingLog,
   types,
+  until,
   user,
 } from './harness.ts';
 
@@ -413,9 +414,9 @@ test('store failure: a run is interrupted, not failed, and goes on when the stor
   let runsOfStep = 0;
   const kind = defineRunKind<unknown, string>({
     kind: 'patient',
-    async execute({ step, attempt }) {
+    async execute({ step, attempt, input }) {
       await step('before', async () => 0);
-      if (attempt === 1) dying.fail(12);
+      if (attempt === 1) dying.fail(input as number);
       return step('after', async () => {
         runsOfStep += 1;
         return 'done';
@@ -430,12 +431,21 @@ test('store failure: a run is interrupted, not failed, and goes on when the stor
     },
   };
   const runs = await openRuns(t, { database: dying.database, kinds: [kind], clock: quick });
-  const run = await runs.ended(me, (await runs.start(me, 'patient', {})).id);
-  assert.equal(run.result, 'done');
-  assert.ok(runsOfStep >= 1);
-  const events = await allEvents(runs, run.logId);
-  assert.equal(types(events).at(-1), 'run_succeeded');
-  assert.ok(gapFree(events));
+  // Short enough to be waited out, long enough to interrupt the run, long enough to keep it from being given back at once.
+  for (const [failures, attempts] of [
+    [3, 1],
+    [12, 2],
+    [60, 2],
+  ] as const) {
+    const { id } = await runs.start(me, 'patient', failures);
+    await until(runs.subscribe(me, id, 0), 'run_succeeded');
+    const run = await runs.ended(me, id);
+    assert.equal(run.result, 'done');
+    assert.equal(run.attempt, attempts);
+    const events = types(await allEvents(runs, run.logId));
+    assert.deepEqual(events, ['run_started', ...(attempts > 1 ? ['run_resumed'] : []), 'run_succeeded']);
+  }
+  assert.ok(runsOfStep >= 3);
 });
 
 test('node cut off in the process: earlier deaths count as well', async (t) => {
