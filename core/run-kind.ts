@@ -30,15 +30,25 @@ export interface RunContext<Input = unknown> {
   /** Fires on cancel and on shutdown; its reason tells which (`RunCancelled`, `RunInterrupted`). */
   readonly signal: AbortSignal;
   readonly log: Logger;
-  /** Appends an event to the run's log. Resolves when it is stored; need not be awaited: order is kept, failures end the run. */
+  /**
+   * Appends an event to the run's log. Resolves when it is stored; need not be awaited: order is kept, failures end the run.
+   * A later attempt emits it again: what must be in the log once belongs to a step's `events`.
+   */
   emit(type: string, data: Record<string, unknown>): Promise<void>;
   /**
    * A checkpoint: runs `work` once and stores its result together with the events emitted before it; after a crash the
    * stored result is returned instead. `key` is unique within the run and the same on every attempt.
    * `events` are appended in the same write as the result: they are in the log exactly when the step is done.
+   * The result is returned as JSON keeps it (dates are text, no undefined), on every attempt; Uint8Array and ArrayBuffer in it
+   * stay what they are.
    */
   step<T>(key: string, work: () => Promise<T>, options?: { events?: (result: T) => RunEventInput[] }): Promise<T>;
-  /** Runs a node in its lane as a checkpointed step; cut-off attempts are repeated up to the node's limit. */
+  /**
+   * Runs a node in its lane as a checkpointed step. Attempts that were cut off are repeated up to the node's limit, each announced
+   * by an event `step_retried {key, attempt}`: what the node had emitted before stays in the log.
+   *
+   * @throws {AppError} NODE_RETRIES_EXHAUSTED, or what the node threw
+   */
   node<T = unknown>(key: string, call: NodeCall, options?: NodeStepOptions<T>): Promise<T>;
 }
 

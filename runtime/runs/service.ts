@@ -24,9 +24,10 @@ export interface Run {
   finishedAt?: Date;
 }
 
-/** `seq` counts from 0 without gaps within one log. */
+/** `seq` counts from 0 without gaps within one log. Do not change one: all followers are given the same object. */
 export interface RunEvent {
   logId: string;
+  /** Empty: appended from outside a run. */
   runId: string;
   seq: number;
   type: string;
@@ -39,7 +40,7 @@ export interface StartOptions {
   id?: string;
   /** Default: the run's own id. Runs that share a log must not run at the same time. */
   logId?: string;
-  /** Appended in the same write that creates the log entry of the start. */
+  /** The first events of the run, before `run_started`; stored when `start` resolves. */
   events?: RunEventInput[];
 }
 
@@ -49,21 +50,27 @@ export interface RunService {
    * Stores the run as pending and hands it to the dispatcher.
    *
    * @throws {AppError} TENANT_BUSY (rate_limited, with retryAfter) when the tenant's queue limit is reached;
-   *   RUN_KIND_UNKNOWN when no plugin brings the kind; SHUTTING_DOWN (unavailable)
+   *   RUN_KIND_UNKNOWN when no plugin brings the kind; SHUTTING_DOWN (unavailable); VALUE_NOT_STORABLE when the input is not
+   *   JSON (bytes are fine); RUN_ID_TAKEN, LOG_ID_TAKEN when another tenant has the id
    */
   start(principal: Principal, kind: string, input: unknown, options?: StartOptions): Promise<Run>;
   get(principal: Principal, runId: string): Promise<Run | undefined>;
   /**
-   * Asks a run to end. Resolves when its terminal event is stored; a run that has ended stays as it is.
+   * Asks a run to end. Resolves when it has ended and its kind has settled it; a run that has ended stays as it is.
    *
    * @returns the run afterwards, or undefined when there is none
    */
   cancel(principal: Principal, runId: string, reason?: string): Promise<Run | undefined>;
-  /** Resolves with the run when it has ended. */
+  /**
+   * Resolves with the run when it has ended and its kind has settled it. A run that waits for one it has started keeps its own
+   * place meanwhile: mind the limits.
+   *
+   * @throws {AppError} RUN_NOT_FOUND; the reason of the signal
+   */
   ended(principal: Principal, runId: string, signal?: AbortSignal): Promise<Run>;
   /** Appends events to a log from outside a run (state changes that a person made). */
   append(principal: Principal, logId: string, events: RunEventInput[]): Promise<RunEvent[]>;
-  /** Stored events from `from` on, at most `limit`. */
+  /** Stored events from `from` on, at most `limit` (default 1000). */
   events(principal: Principal, logId: string, from?: number, limit?: number): Promise<RunEvent[]>;
   /** The last event of one of the types, or of any. */
   lastEvent(principal: Principal, logId: string, types?: string[]): Promise<RunEvent | undefined>;
@@ -72,7 +79,7 @@ export interface RunService {
    * A consumer that falls behind is switched back to reading the store; it never holds memory or slows the run.
    */
   subscribe(principal: Principal, logId: string, from: number, signal?: AbortSignal): AsyncIterable<RunEvent>;
-  /** Number of runs by status in the tenant, for limits and for `/readyz`. */
+  /** Number of runs of the tenant that have not ended. */
   active(principal: Principal): Promise<number>;
   /** Runs that are being carried out in this process right now. */
   readonly running: number;
