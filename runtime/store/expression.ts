@@ -54,7 +54,9 @@ const own = {
   $lte: comparison((order) => order <= 0),
   $cmp: comparison(Math.sign),
   $range: (doc: unknown, args: unknown, options: unknown) => {
-    const [start = 0, end = 0, step = 1] = evalInner(doc, args, options) as number[];
+    const range = evalInner(doc, args, options);
+    if (!Array.isArray(range)) throw new CommandError(28667, '$range takes an array of 2 or 3 numbers');
+    const [start = 0, end = 0, step = 1] = range as number[];
     if (Math.abs((end - start) / step) > maxRange)
       throw new CommandError(31, `$range may give at most ${maxRange} numbers`);
     return evalExpr(doc as never, { $mingoRange: args } as never, options as MingoOptions);
@@ -146,7 +148,14 @@ export function evaluator(value: unknown, variables?: Doc): Evaluate {
   const options = bind();
   const evaluate = (doc: Doc): unknown => {
     const root = promote(doc);
-    return evalInner(root, plain, options.update(known ? { root, variables: known } : { root }));
+    try {
+      return evalInner(root, plain, options.update(known ? { root, variables: known } : { root }));
+    } catch (error) {
+      // mingo checks few arguments; what it trips over is wrong in the expression.
+      if (error instanceof TypeError)
+        throw new CommandError(2, `The arguments of an expression are not valid: ${error.message}`);
+      throw error;
+    }
   };
   return isSlow ? watched(JSON.stringify(value), evaluate) : evaluate;
 }

@@ -74,7 +74,15 @@ function uriOf(socket: string): string {
 /** The address under which the owner of a folder serves it, for other processes; undefined when there is none. */
 export function findStoreUri(folder: string): string | undefined {
   const owner = readOwner(resolve(folder));
-  return owner && uriOf(owner.socket);
+  return owner && isRunning(owner.pid) ? uriOf(owner.socket) : undefined;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
 }
 
 function readOwner(folder: string): { pid: number; socket: string } | undefined {

@@ -188,6 +188,13 @@ export function mingoStage(name: string, spec: unknown, context: PipelineContext
   );
   return async function* (source) {
     const docs = await gather(source, context.operation, name);
-    yield aggregator.run(docs.map(promote) as never) as Doc[];
+    try {
+      yield aggregator.run(docs.map(promote) as never) as Doc[];
+    } catch (error) {
+      // mingo checks few of its arguments; what it trips over is wrong in the specification.
+      if (error instanceof TypeError)
+        throw new CommandError(2, `The specification of ${name} is not valid: ${error.message}`);
+      throw error;
+    }
   };
 }

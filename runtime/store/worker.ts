@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { copyDatabase } from './copy.ts';
@@ -64,6 +64,7 @@ async function start(): Promise<void> {
       await expiry.stop();
       await server.close(settings.closeGraceMs);
       database.sqlite.close();
+      rmSync(join(settings.folder, 'owner.json'), { force: true });
     },
     async stats() {
       const [pages, size] = ['page_count', 'page_size'].map((name) =>
