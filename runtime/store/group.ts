@@ -316,7 +316,7 @@ export function compileGroup(spec: unknown, operation: Operation, variables?: Do
           const key = encodeKey(id ?? null).toString('latin1');
           let group = groups.get(key);
           if (!group) {
-            operation.hold(key.length + 200 + fields.length * 100 + sizeOf(id), '$group');
+            operation.hold(key.length * 2 + 400 + fields.length * 200 + sizeOf(id), '$group');
             group = { id: id ?? null, parts: fields.map((field) => field.make()) };
             groups.set(key, group);
           }

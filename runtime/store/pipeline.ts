@@ -1,11 +1,11 @@
-import { type Doc, decode, encode, FieldSet, isDoc, pick, type Raw } from './bson.ts';
+import { type Doc, decode, encode, FieldSet, isDoc, pick, type Raw, toNumber } from './bson.ts';
 import { CommandError } from './errors.ts';
 import { evaluator, refuseScripts } from './expression.ts';
 import { compileGroup } from './group.ts';
 import { below, facetStage, graphLookupStage, lookupStage, type SubPipelines } from './joins.ts';
 import { compileFilter } from './match.ts';
 import { parseSort } from './planner.ts';
-import { find, planQuery, type Query } from './query.ts';
+import { countMatches, find, planQuery, type Query } from './query.ts';
 import {
   type Batches,
   count,
@@ -86,23 +86,21 @@ export function runStages(pipeline: unknown, context: PipelineContext): Batches 
 function fromPrefix(query: Query, rest: Stage[], context: PipelineContext): Batches {
   if (context.depth > 20) throw new CommandError(2, 'Sub-pipelines are nested too deeply');
   const [first] = rest;
+  const { collection } = context;
   const demand = context.operation.wanted;
   // Only when every document leads to one result is the client's demand the demand on the source.
   const direct = rest.every(({ name }) => singleNames.has(name));
   if (!direct) context.operation.wanted = Number.POSITIVE_INFINITY;
-  if (
-    first?.name === '$count' &&
-    query.skip === 0 &&
-    query.limit === 0 &&
-    query.filter.matchesAll &&
-    context.collection
-  ) {
-    const total = context.database.count(context.collection);
-    return applyStages(rest.slice(1), single(total === 0 ? [] : [{ [countName(first.spec)]: total }]), context);
+  const counted = collection && query.skip === 0 && query.limit === 0 ? countOnly(first) : undefined;
+  if (counted && collection) {
+    const source = async function* (): Batches {
+      const total = await countMatches(context.database, collection, { ...query, sort: [] }, context.operation);
+      if (total > 0) yield [counted(total)];
+    };
+    return applyStages(rest.slice(1), source(), context);
   }
   const special = first && sourceStage(first, query, context);
   if (special) return applyStages(rest.slice(1), special, context);
-  const { collection } = context;
   if (!collection) return applyStages(rest, single([]), context);
   const needed = neededPaths(first, context);
   const fields = needed && new FieldSet(needed);
@@ -117,6 +115,20 @@ function fromPrefix(query: Query, rest: Stage[], context: PipelineContext): Batc
 }
 
 const singleNames = new Set(['$project', '$addFields', '$set', '$unset', '$replaceRoot', '$replaceWith', '$lookup']);
+
+/** `$count`, and the `$group` that drivers send for `countDocuments`: only the number of documents matters. */
+function countOnly(stage: Stage | undefined): ((total: number) => Doc) | undefined {
+  if (stage?.name === '$count') {
+    const name = countName(stage.spec);
+    return (total) => ({ [name]: total });
+  }
+  const spec = stage?.name === '$group' && isDoc(stage.spec) ? stage.spec : undefined;
+  const [[name, sum] = ['', undefined], ...others] = Object.entries(spec ?? {}).filter(([key]) => key !== '_id');
+  const id = spec?._id;
+  const one = isDoc(sum) && Object.keys(sum).length === 1 ? toNumber(sum.$sum) : undefined;
+  if (one !== 1 || others.length > 0 || !(id === null || toNumber(id) !== undefined)) return undefined;
+  return (total) => ({ _id: id, [name]: total });
+}
 
 /** What the stage behind the prefix reads, when it does not hand on whole documents. */
 function neededPaths(stage: Stage | undefined, context: PipelineContext): Set<string> | undefined {

@@ -3,7 +3,7 @@ import type { Collection, Database } from './database.ts';
 import type { Filter } from './match.ts';
 import type { Operation } from './operation.ts';
 import { choosePlan, type Plan, type SortSpec } from './planner.ts';
-import { estimate, type Row, Scan } from './scan.ts';
+import { countEntries, estimate, type Row, Scan } from './scan.ts';
 import { Sorter, sortKeyer } from './sorter.ts';
 
 export interface Query {
@@ -135,4 +135,21 @@ async function* inOrder(
   } finally {
     sorter.close();
   }
+}
+
+/** How many documents a query finds, sort, skip and limit aside; from the entries of an index alone where they say it all. */
+export async function countMatches(
+  database: Database,
+  collection: Collection,
+  query: Query,
+  operation: Operation,
+): Promise<number> {
+  if (query.filter.matchesAll && query.hint === undefined) return database.count(collection);
+  const plan = planQuery(database, collection, query);
+  if (plan.kind === 'index' && plan.exact && query.limit === 0) {
+    return countEntries(database, collection, plan, () => (operation.due ? operation.pause() : undefined));
+  }
+  let total = 0;
+  for await (const rows of find(database, collection, query, operation, plan)) total += rows.length;
+  return total;
 }

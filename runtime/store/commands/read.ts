@@ -1,15 +1,12 @@
 import { type Doc, decode, encode, FieldSet, isDoc, ObjectId, pick, type Raw, toNumber } from '../bson.ts';
-import type { Collection } from '../database.ts';
 import { type Engine, natural, optionalDoc, type Reply, type Request } from '../engine.ts';
 import { CommandError } from '../errors.ts';
 import { encodeKey } from '../keys.ts';
 import { compileFilter } from '../match.ts';
-import type { Operation } from '../operation.ts';
 import { splitPath, walk } from '../path.ts';
 import { parsePipeline, runPipeline, splitPrefix } from '../pipeline.ts';
 import { describePlan, parseSort } from '../planner.ts';
-import { find, planQuery, type Query, type Statistics } from '../query.ts';
-import { countEntries } from '../scan.ts';
+import { countMatches, find, planQuery, type Query, type Statistics } from '../query.ts';
 import { compileProjection } from '../transform.ts';
 import { createWriter } from './write.ts';
 
@@ -115,25 +112,9 @@ export async function countCommand(engine: Engine, request: Request): Promise<Re
   const limit = Math.abs(toNumber(body.limit) ?? 0);
   if (!collection) return { n: 0 };
   const query: Query = { filter, sort: [], skip: 0, limit: limit > 0 ? skip + limit : 0, hint: body.hint };
-  const total = await countMatches(engine, collection, query, engine.operation(body));
+  const total = await countMatches(engine.database, collection, query, engine.operation(body));
   const n = Math.max(0, (query.limit > 0 ? Math.min(total, query.limit) : total) - skip);
   return { n };
-}
-
-async function countMatches(
-  engine: Engine,
-  collection: Collection,
-  query: Query,
-  operation: Operation,
-): Promise<number> {
-  if (query.filter.matchesAll && query.hint === undefined) return engine.database.count(collection);
-  const plan = planQuery(engine.database, collection, query);
-  let total = 0;
-  if (plan.kind === 'index' && plan.exact && query.limit === 0) {
-    return countEntries(engine.database, collection, plan, () => (operation.due ? operation.pause() : undefined));
-  }
-  for await (const rows of find(engine.database, collection, query, operation, plan)) total += rows.length;
-  return total;
 }
 
 export async function distinctCommand(engine: Engine, request: Request): Promise<Reply> {
