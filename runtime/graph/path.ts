@@ -75,7 +75,10 @@ export function setPath(target: Record<string, unknown>, names: readonly string[
   let holder = target;
   names.forEach((name, at) => {
     if (name === '__proto__') {
-      throw new AppError('invalid', 'PATH_UNSAFE', { zh: `不允许写入字段 ${name}`, en: `The field ${name} cannot be set` });
+      throw new AppError('invalid', 'PATH_UNSAFE', {
+        zh: `不允许写入字段 ${name}`,
+        en: `The field ${name} cannot be set`,
+      });
     }
     if (at === names.length - 1) {
       holder[name] = value;

@@ -49,7 +49,7 @@ export function equals(a: unknown, b: unknown, depth = 0): boolean {
 }
 
 /**
- * Order of two values: negative, 0, positive. Numbers by value; text with text by code points; a number with numeric text by
+ * Order of two values: negative, 0, positive. Numbers by value; text with text by UTF-16 units; a number with numeric text by
  * value. Undefined when the two have no order (null, lists, objects, booleans, a number with other text).
  */
 export function compare(a: unknown, b: unknown): number | undefined {

@@ -1,0 +1,86 @@
+import { type Path, pathText, scanPath } from './path.ts';
+import type { Scope } from './types.ts';
+import { textOf } from './values.ts';
+
+/** A placeholder of a template: its path, and the text that it was written as. */
+export interface Placeholder {
+  path: Path;
+  source: string;
+}
+
+/** A parsed template: text and placeholders in order. The sources of all parts joined are the template. */
+export interface Template {
+  parts: readonly (string | Placeholder)[];
+}
+
+/**
+ * Parses `{path}` and `{{path}}`. Everything else is text: unclosed braces, JSON, code. Never fails; takes time linear in the text.
+ */
+export function parseTemplate(text: string): Template {
+  const parts: (string | Placeholder)[] = [];
+  let textFrom = 0;
+  let at = text.indexOf('{');
+  while (at !== -1) {
+    const found = placeholderAt(text, at);
+    if (found) {
+      if (at > textFrom) parts.push(text.slice(textFrom, at));
+      parts.push({ path: found.path, source: text.slice(at, found.end) });
+      textFrom = found.end;
+    }
+    at = text.indexOf('{', found ? found.end : at + 1);
+  }
+  if (textFrom < text.length) parts.push(text.slice(textFrom));
+  return { parts };
+}
+
+/** The placeholder that begins with the brace at `at`. Double braces go before single ones. */
+export function placeholderAt(text: string, at: number): { path: Path; end: number } | undefined {
+  const braces = text[at + 1] === '{' ? 2 : 1;
+  const scanned = scanPath(text, skipSpace(text, at + braces));
+  if (!scanned) return undefined;
+  const close = skipSpace(text, scanned.end);
+  return text.startsWith('}'.repeat(braces), close) ? { path: scanned.path, end: close + braces } : undefined;
+}
+
+function skipSpace(text: string, at: number): number {
+  const most = at + 20;
+  while (at < most && (text[at] === ' ' || text[at] === '\t')) at += 1;
+  return at;
+}
+
+/** Paths that a template names, for the validator and for editors. */
+export const templatePaths = (template: Template): Path[] =>
+  template.parts.flatMap((part) => (typeof part === 'string' ? [] : [part.path]));
+
+export interface Rendered {
+  text: string;
+  /** Placeholders that found nothing, as they were written; they stay in the text. */
+  unresolved: string[];
+}
+
+/** Fills a template. Null becomes nothing, lists and objects become JSON, what finds nothing stays as it is. */
+export function renderTemplate(template: Template, scope: Scope): Rendered {
+  const unresolved: string[] = [];
+  let text = '';
+  for (const part of template.parts) {
+    if (typeof part === 'string') {
+      text += part;
+      continue;
+    }
+    const value = scope.lookup(part.path);
+    if (value === undefined) unresolved.push(part.source);
+    text += value === undefined ? part.source : textOf(value);
+  }
+  return { text, unresolved };
+}
+
+/** The value of a template: that of its placeholder when it is nothing else (typed; null when it finds nothing), else its text. */
+export function templateValue(template: Template, scope: Scope): { value: unknown; unresolved: string[] } {
+  const [only] = template.parts;
+  if (template.parts.length === 1 && only !== undefined && typeof only !== 'string') {
+    const value = scope.lookup(only.path);
+    return value === undefined ? { value: null, unresolved: [pathText(only.path)] } : { value, unresolved: [] };
+  }
+  const { text, unresolved } = renderTemplate(template, scope);
+  return { value: text, unresolved };
+}
