@@ -27,6 +27,8 @@ export interface Dispatcher<Job extends DispatchJob> {
   readonly queued: number;
   /** Whether no more jobs should be loaded into memory. */
   readonly full: boolean;
+  /** Forgets what waits. */
+  clear(): void;
   /** Begins nothing more and forgets what waits. */
   stop(): void;
 }

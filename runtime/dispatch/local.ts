@@ -91,6 +91,13 @@ export function createLocalDispatcher<Job extends DispatchJob>(
     if ([...tenant.kinds.values()].some(({ waiting }) => waiting.size > 0)) turns.add(tenant);
   };
 
+  const clear = () => {
+    for (const [jobId, { tenant, kind }] of [...places]) {
+      unqueue(jobId, tenant, kind);
+      forget(tenant);
+    }
+  };
+
   const pump = () => {
     let passed = 0;
     while (!stopped && running < limits.total && passed < turns.size) {
@@ -168,9 +175,10 @@ export function createLocalDispatcher<Job extends DispatchJob>(
       return queued >= limits.queuedTotal;
     },
 
+    clear,
     stop() {
       stopped = true;
-      for (const [jobId, { tenant, kind }] of [...places]) unqueue(jobId, tenant, kind);
+      clear();
     },
   };
 }

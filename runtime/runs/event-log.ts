@@ -22,11 +22,14 @@ export const outside = (): LogSource => ({ runId: '', attempt: 0, marks: new Set
 /** What becomes durable in one write. */
 export interface LogEntry {
   events?: readonly RunEventInput[];
-  step?: StoredValue & { key: string };
+  steps?: readonly StepEntry[];
   released?: readonly string[];
   /** JSON of a `StoredOutcome`. */
   outcome?: string;
 }
+
+/** The result of a step: as it is stored, or how to store it first when it is too large for a document. */
+export type StepEntry = { key: string } & (StoredValue | { write: () => Promise<StoredValue> });
 
 /** Where an entry was stored. */
 export interface Placed {
@@ -41,7 +44,8 @@ interface Waiting {
   /** JSON of each event. */
   readonly events: string[];
   readonly types: readonly string[];
-  readonly step: string | undefined;
+  /** JSON of each step. */
+  readonly steps: string[];
   readonly entry: LogEntry;
   readonly bytes: number;
   /** False while its large values are on their way to their files. */
@@ -132,18 +136,27 @@ export class EventLog {
       bytes += json.length + OVERHEAD;
       return `{"type":${JSON.stringify(type)},"at":${at},"data":${json}}`;
     });
-    const step = entry.step && JSON.stringify(entry.step);
-    bytes += step?.length ?? 0;
+    const files: { index: number; key: string; write: () => Promise<StoredValue> }[] = [];
+    const steps = (entry.steps ?? []).map((step, index) => {
+      if ('write' in step) {
+        files.push({ index, key: step.key, write: step.write });
+        return '';
+      }
+      const text = JSON.stringify(step);
+      bytes += text.length;
+      return text;
+    });
     for (const { json } of large) bytes -= json.length;
     if (bytes > ENTRY_BYTES) throw notStorable(`${events.length} events at once`);
 
     const { promise, resolve, reject } = Promise.withResolvers<Placed>();
     const types = (entry.events ?? []).map(({ type }) => type);
-    const waiting: Waiting = { source, events, types, step, entry, bytes, ready: large.length === 0, resolve, reject };
+    const ready = large.length === 0 && files.length === 0;
+    const waiting: Waiting = { source, events, types, steps, entry, bytes, ready, resolve, reject };
     this.#queue.push(waiting);
     this.#bytes += bytes;
     if (!waiting.ready) {
-      this.#storeLarge(waiting, large, at).catch((error: unknown) => {
+      this.#storeLarge(waiting, large, files, at).catch((error: unknown) => {
         this.#remove(waiting);
         reject(error);
         this.#schedule(this);
@@ -153,10 +166,18 @@ export class EventLog {
     return promise;
   }
 
-  async #storeLarge(waiting: Waiting, large: { index: number; type: string; json: string }[], at: number) {
+  async #storeLarge(
+    waiting: Waiting,
+    large: { index: number; type: string; json: string }[],
+    files: { index: number; key: string; write: () => Promise<StoredValue> }[],
+    at: number,
+  ) {
     for (const { index, type, json } of large) {
       const { file } = await this.#values.storeText(this, json);
       waiting.events[index] = JSON.stringify({ type, at, file });
+    }
+    for (const { index, key, write } of files) {
+      waiting.steps[index] = JSON.stringify({ key, ...(await write()) });
     }
     waiting.ready = true;
     this.#schedule(this);
@@ -180,7 +201,7 @@ export class EventLog {
     const waiting = this.#queue.splice(0, count);
     this.#bytes -= bytes;
     const marks = [...source.marks];
-    const steps = waiting.flatMap(({ step }) => step ?? []);
+    const steps = waiting.flatMap(({ steps }) => steps);
     const released = waiting.flatMap(({ entry }) => entry.released ?? []);
     const outcome = waiting.find(({ entry }) => entry.outcome !== undefined)?.entry.outcome;
     const document: PendingBucket['document'] = {

@@ -10,21 +10,33 @@ import {
   RunInterrupted,
   type RunKind,
   type RunOutcome,
+  type RunWait,
+  RunWaiting,
+  type StepRecord,
 } from '../../core/run-kind.ts';
 import type { Clock } from './clock.ts';
 import { retriesExhausted, stepBusy } from './errors.ts';
-import type { EventLog, LogEntry, LogSource } from './event-log.ts';
+import type { EventLog, LogEntry, LogSource, StepEntry } from './event-log.ts';
 import type { NodeExecutor } from './executor.ts';
 import type { FinishedStep, RunHistory } from './history.ts';
 import { parseText, type StoredValue, type Values } from './values.ts';
 
-/** How one attempt ended. `interrupted`: the run goes on later; `lost`: it goes on in another process already. */
-export type Ending = { how: 'ended'; outcome: RunOutcome } | { how: 'interrupted' } | { how: 'lost' };
+/**
+ * How one attempt ended. `waiting`: the run goes on when something happens; `interrupted`: later; `lost`: it goes on in another
+ * process already.
+ */
+export type Ending =
+  | { how: 'ended'; outcome: RunOutcome }
+  | { how: 'waiting'; waits: readonly RunWait[] }
+  | { how: 'interrupted' }
+  | { how: 'lost' };
 
 export interface ExecutionParts {
   run: { id: string; tenantId: string; attempt: number };
   principal: Principal;
   input: unknown;
+  /** By key, what was given from outside; it grows, see `tell`. */
+  given: ReadonlyMap<string, { data: unknown }>;
   kind: RunKind;
   history: RunHistory;
   eventLog: EventLog;
@@ -62,10 +74,15 @@ export class Execution {
   #over = false;
   #warned = false;
   #stopGrace: (() => void) | undefined;
+  /** The last append; all before it are stored when it is. */
+  #lastAppend: Promise<unknown> = Promise.resolve();
+  readonly #given: ReadonlyMap<string, { data: unknown }>;
+  readonly #givenListeners = new Set<(key: string) => void>();
 
   constructor(parts: ExecutionParts) {
     this.#parts = parts;
     this.#finished = parts.history.steps;
+    this.#given = parts.given;
     this.source = { runId: parts.run.id, attempt: parts.run.attempt, marks: new Set(), lost: () => this.lose() };
   }
 
@@ -94,7 +111,21 @@ export class Execution {
       this.#controller.abort(new AppError('cancelled', 'RUN_ENDED', { zh: '运行已结束', en: 'The run has ended' }));
     }
     if (ending.how === 'interrupted') await this.#release();
+    if (ending.how === 'waiting') {
+      await this.#lastAppend;
+      this.#parts.eventLog.close(this.source, new RunInterrupted('waiting'));
+    }
     return ending;
+  }
+
+  /** Something was given for the key. */
+  tell(key: string): void {
+    for (const listener of [...this.#givenListeners]) this.#guarded(() => listener(key));
+  }
+
+  /** Whether the kind wants to know what is given while it runs. */
+  get listening(): boolean {
+    return this.#givenListeners.size > 0;
   }
 
   /** Asks the run to end as cancelled. */
@@ -129,6 +160,9 @@ export class Execution {
       return { how: 'ended', outcome: { status: 'cancelled', reason: this.#cancelReason } };
     }
     if (this.#failure !== undefined) return { how: 'ended', outcome: this.#failed(this.#failure) };
+    if (settled && 'result' in settled && settled.result instanceof RunWaiting) {
+      return this.#interrupted ? { how: 'interrupted' } : { how: 'waiting', waits: settled.result.waits };
+    }
     if (settled && 'result' in settled) {
       return { how: 'ended', outcome: { status: 'succeeded', result: settled.result } };
     }
@@ -155,6 +189,18 @@ export class Execution {
       emit: (type, data) => this.#emit(type, data),
       step: (key, work, options) => this.#step(key, work, options?.events),
       node: (key, call, options) => this.#node(key, call, options),
+      checkpoint: (steps) => this.#checkpoint(steps),
+      finished: () => [...this.#finished.keys()],
+      result: async (key) => {
+        const finished = this.#finished.get(key);
+        if (!finished) throw new Error(`The step ${key} has no result`);
+        return this.#load(key, finished);
+      },
+      given: (key) => this.#given.get(key),
+      onGiven: (listener) => {
+        this.#givenListeners.add(listener);
+        return () => this.#givenListeners.delete(listener);
+      },
     };
   }
 
@@ -170,8 +216,10 @@ export class Execution {
   }
 
   async #append(entry: LogEntry) {
+    const appended = this.#parts.eventLog.append(this.source, entry);
+    this.#lastAppend = appended;
     try {
-      return await this.#parts.eventLog.append(this.source, entry);
+      return await appended;
     } catch (error) {
       this.#broken(error);
       throw error;
@@ -202,13 +250,38 @@ export class Execution {
       const what = `The result of the step ${key}`;
       const stored = values.inline(result, what) ?? (await values.store(run, result, what));
       if (this.#over) this.#mayWork();
-      const { n } = await this.#append({ step: { key, ...stored }, events: events?.(result) ?? [] });
+      const { n } = await this.#append({ steps: [{ key, ...stored }], events: events?.(result) ?? [] });
       this.#finished.set(key, { n });
       // In the form in which a later attempt would get it, so that the difference shows at once. Large ones are not copied.
       return stored.json === undefined ? result : (parseText(stored.json) as T);
     } finally {
       this.#runningSteps.delete(key);
     }
+  }
+
+  async #checkpoint(records: readonly StepRecord[]): Promise<void> {
+    const fresh = records.filter(({ key }) => !this.#finished.has(key));
+    if (this.#over || fresh.length === 0) return;
+    const { values, run } = this.#parts;
+    const encode = ({ key, result }: StepRecord): StepEntry => {
+      const what = `The result of the step ${key}`;
+      const inline = values.inline(result, what);
+      return inline ? { key, ...inline } : { key, write: () => values.store(run, result, what) };
+    };
+    let stored: Promise<{ n: number }>;
+    try {
+      const steps = fresh.map(encode);
+      stored = this.#append({ steps, events: fresh.flatMap(({ events = [] }) => events) });
+      for (const { key } of fresh) this.#finished.set(key, { n: -1 });
+    } catch (error) {
+      this.#broken(error);
+      throw error;
+    }
+    const done = stored.then(({ n }) => {
+      for (const { key } of fresh) this.#finished.set(key, { n });
+    });
+    done.catch(() => undefined);
+    return done;
   }
 
   #mayWork() {

@@ -32,6 +32,7 @@ export interface News {
     stop(): void;
   };
   tell(key: string): void;
+  tellAll(): void;
 }
 
 export function createNews(clock: Clock): News {
@@ -53,6 +54,9 @@ export function createNews(clock: Clock): News {
       signal?.addEventListener('abort', done);
       if (signal?.aborted) done();
       return { arrived: promise, stop: done };
+    },
+    tellAll() {
+      for (const waiters of [...waiting.values()]) for (const done of [...waiters]) done();
     },
     tell(key) {
       for (const done of [...(waiting.get(key) ?? [])]) done();

@@ -65,7 +65,7 @@ export interface RunService {
    * Resolves with the run when it has ended and its kind has settled it. A run that waits for one it has started keeps its own
    * place meanwhile: mind the limits.
    *
-   * @throws {AppError} RUN_NOT_FOUND; the reason of the signal
+   * @throws {AppError} RUN_NOT_FOUND; SHUTTING_DOWN when this process lets the run go; the reason of the signal
    */
   ended(principal: Principal, runId: string, signal?: AbortSignal): Promise<Run>;
   /** Appends events to a log from outside a run (state changes that a person made). */

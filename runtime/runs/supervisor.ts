@@ -4,7 +4,7 @@ import type { Dispatcher, DispatchJob, Place } from '../dispatch/dispatcher.ts';
 import { type Active, type CarrierParts, carryOut, type Origin } from './carrier.ts';
 import type { Clock } from './clock.ts';
 import type { Endings } from './ending.ts';
-import { runNotFound } from './errors.ts';
+import { runNotFound, shuttingDown } from './errors.ts';
 import { readHistory } from './history.ts';
 import type { Hosts } from './hosts.ts';
 import type { LogWriter } from './log-writer.ts';
@@ -119,6 +119,13 @@ export class Supervisor {
     return active;
   }
 
+  #deactivate(active: Active): void {
+    active.announced.resolve();
+    // A run that was lost may have been taken up again by this very process.
+    if (this.#active.get(active.id) === active) this.#active.delete(active.id);
+    this.#news.tell(active.id);
+  }
+
   async #begin(job: Job): Promise<void> {
     const { id, tenantId } = job;
     const active = this.#activate(id, tenantId);
@@ -135,9 +142,7 @@ export class Supervisor {
       // Counted like a crash, so that a run which breaks every time is given up in the end.
       this.#inBackground(this.#letGo(job, { broken: true }));
     } finally {
-      active.announced.resolve();
-      this.#active.delete(id);
-      this.#news.tell(id);
+      this.#deactivate(active);
       if (this.#backlog && !this.#dispatcher.full) this.#look();
     }
   }
@@ -220,7 +225,7 @@ export class Supervisor {
   /**
    * Resolves when the run has ended and its kind has settled it.
    *
-   * @throws {AppError} RUN_NOT_FOUND; the reason of the signal
+   * @throws {AppError} RUN_NOT_FOUND; SHUTTING_DOWN when this process lets the run go; the reason of the signal
    */
   async ended({ tenantId }: { tenantId: string }, id: string, signal?: AbortSignal): Promise<RunDocument> {
     const ms = this.#options.exclusive ? undefined : this.#options.pollMs;
@@ -238,6 +243,7 @@ export class Supervisor {
         const current = await this.#store.runs.in({ tenantId }).get(id);
         if (!current) throw runNotFound(id);
         if (isTerminal(current.status) && !this.#active.has(id)) return current;
+        if (this.closing && !this.#active.has(id)) throw shuttingDown();
         await news.arrived;
       } finally {
         news.stop();
@@ -320,8 +326,7 @@ export class Supervisor {
       const log = this.#parts.log.child({ runId: id, tenantId });
       active.final = await this.#parts.endings.conclude(document, history.outcome, log);
     } finally {
-      this.#active.delete(id);
-      this.#news.tell(id);
+      this.#deactivate(active);
     }
   }
 
@@ -373,6 +378,8 @@ export class Supervisor {
 
   #loseAll(lostId: string): void {
     this.#parts.log.error({ holder: lostId, runs: this.#active.size }, 'runs: all runs of this process are given up');
+    // What waits here may be taken up by anybody now, this process among them.
+    this.#dispatcher.clear();
     for (const active of this.#active.values()) {
       active.lost = true;
       active.execution?.lose();
@@ -402,6 +409,7 @@ export class Supervisor {
       this.#parts.log.warn({ err: error }, 'runs: not everything could be given back');
     }
     this.closed = true;
+    this.#news.tellAll();
     this.#parts.logs.close();
   }
 

@@ -182,9 +182,12 @@ export class DyingDatabase {
             this.died.resolve();
             return forever;
           }
-          const result = await Reflect.apply(method, object, args);
-          if (dies) this.died.resolve();
-          return this.#dead || this.writes >= this.#at ? forever : result;
+          try {
+            const result = await Reflect.apply(method, object, args);
+            return this.#dead || this.writes >= this.#at ? forever : result;
+          } finally {
+            if (dies) this.died.resolve();
+          }
         };
       },
     });

@@ -585,7 +585,9 @@ test('shutdown: runs stop where they are, keep what they have, and go on after t
   const run = await first.start(me, 'scripted', {});
   await begun.promise;
   const waiting = await first.start(me, 'scripted', {});
+  const waits = [run, waiting].map(({ id }) => assert.rejects(first.ended(me, id), code('SHUTTING_DOWN')));
   await first.close();
+  await Promise.all(waits);
   assert.equal(stopping.length, 1);
   assert.ok(code('RUN_INTERRUPTED')(stopping[0]));
 
