@@ -16,6 +16,8 @@ export interface Settings {
   manifestPath: string;
   modelsPath: string;
   jwtSecret: string;
+  /** Encrypts stored secrets; several, the active one first, after commas. Absent: a key is made in the data folder. */
+  secretKey: string | undefined;
   admin: { email: string; password: string } | undefined;
   logLevel: LogLevel;
   /** The whole environment, for the API keys that `config/models.yaml` names. */
@@ -61,6 +63,13 @@ export function loadSettings(env: Record<string, string | undefined>): Settings 
   if (jwtSecret !== undefined && jwtSecret.length < 32) {
     throw invalid('KOAGENT_JWT_SECRET', { zh: '至少需要 32 个字符', en: 'must have at least 32 characters' });
   }
+  const secretKey = get('KOAGENT_SECRET_KEY');
+  if (secretKey?.split(',').some((key) => key.trim().length < 32)) {
+    throw invalid('KOAGENT_SECRET_KEY', {
+      zh: '的每个密钥至少需要 32 个字符',
+      en: 'must have at least 32 characters in each key',
+    });
+  }
   const dataDir = resolve(get('KOAGENT_DATA_DIR') ?? join(PROJECT_DIR, 'data'));
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   return {
@@ -72,6 +81,7 @@ export function loadSettings(env: Record<string, string | undefined>): Settings 
     manifestPath: resolve(get('KOAGENT_MANIFEST') ?? join(PROJECT_DIR, 'config', 'manifest.yaml')),
     modelsPath: join(PROJECT_DIR, 'config', 'models.yaml'),
     jwtSecret: jwtSecret ?? storedSecret(dataDir, 'jwt.secret'),
+    secretKey,
     admin: email !== undefined && password !== undefined ? { email, password } : undefined,
     logLevel,
     env,

@@ -6,6 +6,7 @@ import { Value } from 'typebox/value';
 import { parse, YAMLParseError } from 'yaml';
 import { AppError } from './errors.ts';
 import { httpSchema } from './http/server.ts';
+import { outboundSchema } from './outbound/outbound.ts';
 import type { PluginDefinition } from './plugin.ts';
 import { type Static, type TSchema, Type } from './schema.ts';
 
@@ -17,6 +18,7 @@ const pluginEntry = Type.Object({
 
 const manifestSchema = Type.Object({
   http: httpSchema,
+  outbound: outboundSchema,
   runtime: Type.Record(Type.String(), Type.Unknown(), {
     default: {},
     description: 'checked by the parts of the runtime',

@@ -11,8 +11,10 @@ import { provide } from '../core/host.ts';
 import { healthRoutes } from '../core/http/health.ts';
 import { createLogger, type Logger } from '../core/log.ts';
 import { checkOptions, readManifest } from '../core/manifest.ts';
+import { createOutbound, outboundService } from '../core/outbound/outbound.ts';
 import { type Static, Type } from '../core/schema.ts';
 import { settingsService } from '../core/settings.ts';
+import { createVault, vaultService } from '../core/vault.ts';
 import { createModelGateway, modelService, removeTracingVariables } from '../runtime/models/index.ts';
 import { createPool, type Pool, poolService } from '../runtime/pool/index.ts';
 import { createRuns, type Runs } from '../runtime/runs/index.ts';
@@ -104,6 +106,9 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
     });
     opened('runs', () => runs.close({ timeoutMs: runtime.shutdownMs / 2 }));
 
+    const outbound = createOutbound(manifest.outbound);
+    opened('outbound requests', () => outbound.close());
+
     const app = await createApp({
       log,
       manifest,
@@ -114,6 +119,8 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
       provided: [
         provide(databaseService, database),
         provide(settingsService, { jwtSecret: settings.jwtSecret, admin: settings.admin }),
+        provide(vaultService, createVault(settings)),
+        provide(outboundService, outbound),
         provide(modelService, models),
         provide(poolService, pool),
         provide(runService, runs),
