@@ -87,7 +87,10 @@ function computeAll(plan: Transform, value: unknown, scope: Scope): unknown {
 function compute(plan: Transform, value: unknown, scope: Scope): unknown {
   const fields: Record<string, unknown> = isRecord(value) ? { ...value } : {};
   const inner: Scope = {
-    lookup: (path) => getPath(fields, path) ?? scope.lookup(path),
+    lookup: (path) => {
+      const found = getPath(fields, path);
+      return found === undefined ? scope.lookup(path) : found;
+    },
   };
   for (const { field, expression } of plan.compute) {
     const computed = evaluate(expression, inner);
