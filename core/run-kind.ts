@@ -9,13 +9,40 @@ export interface RunKind<Input = unknown, Result = unknown> {
    * Carries the run out on the main thread: it only orchestrates; work goes to nodes. Called again from the start after
    * a crash, and then gets the results of finished steps from `context.step` and `context.node` without running them again.
    */
-  execute(context: RunContext<Input>): Promise<Result>;
+  execute(context: RunContext<Input>): Promise<Result | RunWaiting>;
   /**
    * The terminal event of a run of this kind. Default: `run_succeeded {}`, `run_failed {error}`, `run_cancelled {reason}`.
    */
   terminal?(outcome: RunOutcome<Result>, run: TerminalContext<Input>): RunEventInput;
   /** Called exactly once in effect after the terminal event is stored; must be idempotent, a crash may repeat it. */
   settled?(context: SettledContext<Input, Result>): Promise<void>;
+}
+
+/** One thing that a run waits for: data given from outside for the key, or the moment. */
+export interface RunWait {
+  readonly key: string;
+  readonly until?: Date;
+}
+
+/**
+ * What `execute` returns when nothing can go on before something happens: the run lets go of its place, its lease and its memory, and
+ * is carried out again (with the results of its finished steps) when data is given for one of the keys, or the first moment has come.
+ */
+export class RunWaiting {
+  readonly waits: readonly RunWait[];
+
+  constructor(waits: readonly RunWait[]) {
+    this.waits = waits;
+  }
+}
+
+/** A step that was carried out without being asked for by `step` or `node`, on its way to the log. */
+export interface StepRecord {
+  key: string;
+  /** JSON; large ones go to a file. */
+  result: unknown;
+  /** Appended in the same write. */
+  events?: readonly RunEventInput[];
 }
 
 export const defineRunKind = <Input, Result>(kind: RunKind<Input, Result>): RunKind<Input, Result> => kind;
@@ -50,6 +77,19 @@ export interface RunContext<Input = unknown> {
    * @throws {AppError} NODE_RETRIES_EXHAUSTED, or what the node threw
    */
   node<T = unknown>(key: string, call: NodeCall, options?: NodeStepOptions<T>): Promise<T>;
+  /**
+   * Stores results of steps that the kind has worked out itself; many calls share a write. Resolves when they are stored and need
+   * not be awaited: order is kept, failures end the run. Steps that have a result already are left out with their events.
+   */
+  checkpoint(steps: readonly StepRecord[]): Promise<void>;
+  /** Keys of all steps that have a result, those of earlier attempts first and in the order in which they were stored. */
+  finished(): string[];
+  /** The stored result of a finished step. */
+  result(key: string): Promise<unknown>;
+  /** What was given for a key from outside; undefined while nothing was. It may come while `execute` runs, see `onGiven`. */
+  given(key: string): { readonly data: unknown } | undefined;
+  /** Calls `listener` whenever something is given for a key; the returned function takes that back. */
+  onGiven(listener: (key: string) => void): () => void;
 }
 
 export interface RunEventInput {
@@ -103,7 +143,7 @@ export class RunCancelled extends AppError {
 
 /** Reason of a run's signal: this process lets go of the run. It goes on elsewhere or after the next start: store nothing final. */
 export class RunInterrupted extends AppError {
-  constructor(why: 'shutdown' | 'lease lost' | 'store failed') {
+  constructor(why: 'shutdown' | 'lease lost' | 'store failed' | 'waiting') {
     super(
       'unavailable',
       'RUN_INTERRUPTED',

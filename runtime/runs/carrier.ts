@@ -1,5 +1,5 @@
 import type { Logger } from '../../core/log.ts';
-import type { RunEventInput, RunKind, RunOutcome } from '../../core/run-kind.ts';
+import type { RunEventInput, RunKind, RunOutcome, RunWait } from '../../core/run-kind.ts';
 import type { Clock } from './clock.ts';
 import type { Endings } from './ending.ts';
 import { runAbandoned } from './errors.ts';
@@ -11,6 +11,7 @@ import { emptyHistory, parseSteps, type RunHistory, readHistory } from './histor
 import { bucketId, inputOf, principalOf, type RunDocument, type RunStore } from './model.ts';
 import type { RunsOptions } from './options.ts';
 import type { Values } from './values.ts';
+import { type Given, loadGiven, suspend } from './waiting.ts';
 
 /** A run that this process has in hand, from the moment it may begin until all is done. */
 export interface Active {
@@ -24,6 +25,13 @@ export interface Active {
   lost?: boolean;
   /** As it is stored when all is done. */
   final?: RunDocument | undefined;
+  readonly given: Given;
+  /** The run rests until then. */
+  wakeAt?: Date;
+  /** It wanted to rest, but what it waits for has come already. */
+  again?: boolean;
+  /** It rests in the store. */
+  resting?: boolean;
 }
 
 /** How this process came by a run. */
@@ -49,7 +57,7 @@ export interface CarrierParts {
 /**
  * Carries one claimed run out, from its first event of this attempt to its end.
  *
- * @returns false when the run has not ended and should be given back to the store
+ * @returns false when the run has not ended (and does not rest) and should be given back to the store
  */
 export async function carryOut(
   parts: CarrierParts,
@@ -87,8 +95,10 @@ export async function carryOut(
     const kind = kinds.get(document.kind);
     if (!kind || active.interrupted || active.lost) return active.lost === true;
 
+    await loadGiven(values, document, document.given, active.given);
     const execution = new Execution({
       run: { id, tenantId, attempt },
+      given: active.given,
       principal: principalOf(document),
       input,
       kind,
@@ -116,10 +126,25 @@ export async function carryOut(
     }
     const ending = await execution.run();
     if (ending.how === 'ended') return await end(execution.source, ending.outcome);
+    if (ending.how === 'waiting') return await rest(parts, document, active, ending.waits);
     return ending.how === 'lost';
   } finally {
     logs.release(eventLog);
   }
+}
+
+async function rest(
+  parts: CarrierParts,
+  document: RunDocument,
+  active: Active,
+  waits: readonly RunWait[],
+): Promise<boolean> {
+  const wakeAt =
+    active.cancelReason === undefined ? await suspend(parts, document, parts.endings.holder(), waits) : undefined;
+  active.again = wakeAt === undefined;
+  active.resting = wakeAt !== undefined;
+  if (wakeAt) active.wakeAt = wakeAt;
+  return true;
 }
 
 /**

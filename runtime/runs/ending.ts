@@ -1,4 +1,4 @@
-import { AppError } from '../../core/errors.ts';
+import { AppError, type ErrorRecord } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import type { RunEventInput, RunKind, RunOutcome } from '../../core/run-kind.ts';
 import type { Clock } from './clock.ts';
@@ -9,6 +9,8 @@ import { pause, persist } from './patience.ts';
 import type { Values } from './values.ts';
 
 export interface Endings {
+  /** The process that holds the runs which are ended here. */
+  holder(): string;
   /** Ends a run: terminal event first, then the run's document, then what its kind has to do. */
   end(
     document: RunDocument,
@@ -33,7 +35,7 @@ interface Known {
 }
 
 const SETTLE_RETRY_MS = [1000, 5000, 30_000];
-const CLOSED = { open: '', holder: '', events: '', cancelRequest: '' } as const;
+const CLOSED = { open: '', holder: '', events: '', cancelRequest: '', given: '', wakeAt: '' } as const;
 
 export function createEndings(parts: {
   store: RunStore;
@@ -99,7 +101,10 @@ export function createEndings(parts: {
           finishedAt: new Date(clock.now()),
           ...(stored.status === 'succeeded' && stored.result.json !== undefined && { result: stored.result.json }),
           ...(stored.status === 'succeeded' && stored.result.file !== undefined && { resultFile: stored.result.file }),
-          ...(stored.status === 'failed' && { error: JSON.stringify(stored.error) }),
+          ...(stored.status === 'failed' && {
+            error: JSON.stringify(stored.error),
+            ...(document.search !== undefined && { errorText: errorText(stored.error) }),
+          }),
         },
         ...(!settles && { $unset: CLOSED }),
       }),
@@ -117,6 +122,7 @@ export function createEndings(parts: {
   };
 
   return {
+    holder,
     conclude,
     async end(document, eventLog, source, outcome, input, log) {
       const { stored, final } = await storedOutcome(document, outcome, log);
@@ -132,6 +138,8 @@ export function createEndings(parts: {
     },
   };
 }
+
+const errorText = ({ message }: ErrorRecord) => `${message.zh} ${message.en}`.toLowerCase();
 
 const defaultTerminal = (outcome: RunOutcome): RunEventInput => {
   if (outcome.status === 'succeeded') return { type: 'run_succeeded', data: {} };

@@ -289,7 +289,9 @@ export class Execution {
     if (this.#over) throw new AppError('cancelled', 'RUN_ENDED', { zh: '运行已结束', en: 'The run has ended' });
   }
 
-  async #load(key: string, { n, value }: FinishedStep): Promise<unknown> {
+  async #load(key: string, step: FinishedStep): Promise<unknown> {
+    if (step.n < 0) await this.#lastAppend;
+    const { n, value } = this.#finished.get(key) ?? step;
     const stored = value ?? (await this.#parts.readStep(n, key));
     if (!stored) throw new Error(`The result of the step ${key} is missing`);
     return this.#parts.values.load(this.#parts.run, stored);

@@ -33,6 +33,20 @@ export interface RunFields {
   holder?: string;
   /** Another process was asked to cancel it. */
   cancelRequest?: string;
+  /** Id of the thing that it is a run of (a workflow), for lists and deletion. */
+  subject?: string;
+  /** Lower-cased text that lists are searched in. */
+  search?: string;
+  /** The message of a failure in both languages, lower-cased. */
+  errorText?: string;
+  /** The first moment at which a waiting run goes on by itself. */
+  wakeAt?: Date;
+  /** What was given from outside, at most once for a key. */
+  given?: GivenField[];
+}
+
+export interface GivenField extends StoredValue {
+  key: string;
 }
 export type RunDocument = RunFields & Document & { tenantId: string };
 
@@ -106,8 +120,25 @@ export function createRunStore(database: Database): RunStore {
         open: Boolean,
         holder: String,
         cancelRequest: String,
+        subject: String,
+        search: String,
+        errorText: String,
+        wakeAt: Date,
+        given: {
+          type: [{ key: { type: String, required: true }, json: String, file: String, _id: false }],
+          default: undefined,
+        },
       },
-      { indexes: [{ fields: { open: 1, status: 1 } }, { fields: { open: 1, createdAt: 1 }, acrossTenants: true }] },
+      {
+        indexes: [
+          { fields: { open: 1, status: 1 } },
+          { fields: { open: 1, createdAt: 1 }, acrossTenants: true },
+          { fields: { kind: 1, createdAt: -1 }, partial: { subject: { $exists: true } } },
+          { fields: { kind: 1, createdAt: -1 }, partial: { subject: { $exists: true } }, acrossTenants: true },
+          { fields: { subject: 1, createdAt: -1 }, partial: { subject: { $exists: true } } },
+          { fields: { wakeAt: 1 }, partial: { status: 'waiting' }, acrossTenants: true },
+        ],
+      },
     ),
     buckets: database.tenantModel<BucketFields>(
       'run_log',
@@ -160,6 +191,7 @@ export function toRun(document: RunDocument, input: unknown, result: unknown): R
     status: document.status,
     input,
     ...(result !== undefined && { result }),
+    ...(document.subject !== undefined && { subject: document.subject }),
     ...(document.error !== undefined && { error: JSON.parse(document.error) as ErrorRecord }),
     attempt: document.attempt,
     createdAt: document.createdAt,

@@ -1,13 +1,25 @@
 import { randomUUID } from 'node:crypto';
+import { adminRequired } from '../../core/auth.ts';
 import { isDuplicate } from '../../core/data/errors.ts';
 import type { Principal } from '../../core/principal.ts';
 import type { RunKind } from '../../core/run-kind.ts';
 import { type DispatchJob, tenantBusy } from '../dispatch/dispatcher.ts';
 import type { Clock } from './clock.ts';
+import { deleteRuns } from './deletion.ts';
 import { logIdTaken, runIdTaken, runKindUnknown, shuttingDown } from './errors.ts';
 import { outside } from './event-log.ts';
 import type { EventLogs } from './event-logs.ts';
-import { bucketId, inputOf, type RunDocument, type RunStore, resultOf, storedPrincipal, toRun } from './model.ts';
+import { listFilter, readSteps, SEARCH_LENGTH } from './lists.ts';
+import {
+  bucketId,
+  inputOf,
+  isTerminal,
+  type RunDocument,
+  type RunStore,
+  resultOf,
+  storedPrincipal,
+  toRun,
+} from './model.ts';
 import type { RunsOptions } from './options.ts';
 import type { Run, RunService, StartOptions } from './service.ts';
 import type { Supervisor } from './supervisor.ts';
@@ -49,6 +61,12 @@ export function createRunService(parts: {
   const existing = async (principal: Principal, runId: string) => {
     const document = await store.runs.in(principal).get(runId);
     return document && load(document);
+  };
+
+  const collectionOf = (principal: Principal, everyTenant = false) => {
+    if (!everyTenant) return store.runs.in(principal);
+    if (!principal.roles.includes('admin')) throw adminRequired();
+    return store.runs.acrossTenants('an administrator looks at runs');
   };
 
   /** While runs wait in the store only, the queue limit of a tenant is counted there. */
@@ -109,6 +127,10 @@ export function createRunService(parts: {
             takeovers: 0,
             ...(now && { startedAt: new Date(clock.now()) }),
             open: true,
+            ...(given.meta && {
+              subject: given.meta.subject,
+              search: (given.meta.search ?? '').slice(0, SEARCH_LENGTH).toLowerCase(),
+            }),
             ...(place.state !== 'stored' && { holder: supervisor.holder }),
           });
           // From here on the run exists: what fails now does not fail the start, recovery makes up for it.
@@ -136,9 +158,55 @@ export function createRunService(parts: {
       }
     },
 
-    async get(principal, runId) {
-      return existing(principal, runId);
+    async get(principal, runId, { everyTenant } = {}) {
+      const document = await collectionOf(principal, everyTenant).get(runId);
+      return document && load(document);
     },
+
+    async list(principal, filter, { offset, limit }) {
+      const found = await collectionOf(principal, filter.everyTenant).find(listFilter(filter), {
+        sort: { createdAt: -1 },
+        skip: offset,
+        limit,
+      });
+      return Promise.all(found.map(load));
+    },
+
+    count: (principal, filter) => collectionOf(principal, filter.everyTenant).count(listFilter(filter)),
+
+    async steps(principal, runId) {
+      const document = await store.runs.in(principal).get(runId);
+      if (!document) return undefined;
+      return readSteps({ store, values }, document);
+    },
+
+    async signal(principal, runId, key, data) {
+      const runsOfTenant = store.runs.in(principal);
+      const stored = await values.store(principal, data, 'What is given to the run');
+      const gift = {
+        given: { key, ...(stored.json !== undefined && stored), ...(stored.file !== undefined && stored) },
+      };
+      await supervisor.joined();
+      const fresh = { _id: runId, open: true, 'given.key': { $ne: key } };
+      for (;;) {
+        if (supervisor.closing) throw shuttingDown();
+        const woken = await runsOfTenant.update(
+          { ...fresh, status: 'waiting', holder: { $exists: false } },
+          { $push: gift, $set: { status: 'pending', holder: supervisor.holder }, $unset: { wakeAt: '' } },
+        );
+        const taken = woken ?? (await runsOfTenant.update({ ...fresh, status: { $ne: 'waiting' } }, { $push: gift }));
+        if (taken) {
+          await supervisor.given(taken, woken !== undefined);
+          return !isTerminal(taken.status);
+        }
+        // It may have gone to rest between the two.
+        const current = await runsOfTenant.findOne({ ...fresh, status: 'waiting' }, { fields: ['_id', 'holder'] });
+        if (!current || current.holder !== undefined) return false;
+      }
+    },
+
+    delete: (principal, { kind, subject }) =>
+      deleteRuns(parts, principal, { kind, subject }, (document) => supervisor.cancel(document, 'deleted')),
 
     async cancel(principal, runId, reason = 'user_requested') {
       const document = await store.runs.in(principal).get(runId);

@@ -12,6 +12,8 @@ export interface Run {
   kind: string;
   tenantId: string;
   ownerId: string;
+  /** What it is a run of, see `StartOptions.meta`. */
+  subject?: string;
   /** The event log it writes to: its own, or one that several runs share one after another. */
   logId: string;
   status: RunStatus;
@@ -42,6 +44,34 @@ export interface StartOptions {
   logId?: string;
   /** The first events of the run, before `run_started`; stored when `start` resolves. */
   events?: RunEventInput[];
+  /** Puts the run into lists. Runs without it are not listed. */
+  meta?: RunMeta;
+}
+
+export interface RunMeta {
+  /** Id of the thing that it is a run of, for example a workflow. */
+  subject: string;
+  /** What lists are searched in beside the text of a failure; the first 2000 characters count. */
+  search?: string;
+}
+
+/** Which runs a list is of. Those of one owner, unless `ownerId` is missing. */
+export interface RunFilter {
+  kind: string;
+  ownerId?: string;
+  subject?: string;
+  status?: readonly RunStatus[];
+  /** Case is ignored. */
+  search?: string;
+  /** All tenants; for administrators only. */
+  everyTenant?: boolean;
+}
+
+/** Results of the finished steps of a run, in the order in which they were stored. */
+export interface RunSteps {
+  readonly keys: readonly string[];
+  /** @throws {Error} when there is no such step */
+  load(key: string): Promise<unknown>;
 }
 
 /** Runs, their event logs, and subscriptions. Every call is scoped to the principal's tenant. */
@@ -54,7 +84,26 @@ export interface RunService {
    *   JSON (bytes are fine); RUN_ID_TAKEN, LOG_ID_TAKEN when another tenant has the id
    */
   start(principal: Principal, kind: string, input: unknown, options?: StartOptions): Promise<Run>;
-  get(principal: Principal, runId: string): Promise<Run | undefined>;
+  /** @param options.everyTenant all tenants; for administrators only */
+  get(principal: Principal, runId: string, options?: { everyTenant?: boolean }): Promise<Run | undefined>;
+  /**
+   * Runs that were started with `meta`, newest first.
+   *
+   * @throws {AppError} ADMIN_REQUIRED for `everyTenant` without the role
+   */
+  list(principal: Principal, filter: RunFilter, page: { offset: number; limit: number }): Promise<Run[]>;
+  count(principal: Principal, filter: RunFilter): Promise<number>;
+  /** The finished steps of a run; undefined when there is no such run. */
+  steps(principal: Principal, runId: string): Promise<RunSteps | undefined>;
+  /**
+   * Gives data to a run for a key, once; a run that waits for it goes on, and it survives a crash.
+   *
+   * @returns false when the key was given before, or the run has ended or does not exist
+   * @throws {AppError} VALUE_NOT_STORABLE
+   */
+  signal(principal: Principal, runId: string, key: string, data: unknown): Promise<boolean>;
+  /** Cancels and removes all runs of a subject with their logs and values, in batches. Returns their number. */
+  delete(principal: Principal, runs: { kind: string; subject: string }): Promise<number>;
   /**
    * Asks a run to end. Resolves when it has ended and its kind has settled it; a run that has ended stays as it is.
    *

@@ -11,6 +11,7 @@ import type { LogWriter } from './log-writer.ts';
 import { isTerminal, type RunDocument, type RunStore } from './model.ts';
 import type { RunsOptions } from './options.ts';
 import { createNews, type News, pause, persist } from './patience.ts';
+import { Alarm, loadGiven } from './waiting.ts';
 
 export interface Job extends DispatchJob {
   readonly origin: Origin;
@@ -46,6 +47,7 @@ export class Supervisor {
   readonly #hosts: Hosts;
   readonly #dispatcher: Dispatcher<Job>;
   readonly #news: News;
+  readonly #alarm: Alarm;
   readonly #active = new Map<string, Active>();
   /** Stored by `start` in the moment before they begin: no need to read them again. */
   readonly #accepted = new Map<string, RunDocument>();
@@ -66,6 +68,14 @@ export class Supervisor {
     this.#news = createNews(parts.clock);
     this.#hosts = parts.hosts({ onLost: (id) => this.#loseAll(id), onBeat: () => this.#look() });
     this.#dispatcher = parts.dispatcher((job) => this.#begin(job));
+    this.#alarm = new Alarm({
+      ...parts,
+      wake: (run) => this.#wake(run),
+      failed: (error) => {
+        parts.log.error({ err: error }, 'runs: waiting runs could not be woken');
+        this.#clock.after(LOOK_AGAIN_MS, () => this.#look());
+      },
+    });
     if (!parts.options.exclusive) this.#watchRequests();
   }
 
@@ -114,7 +124,8 @@ export class Supervisor {
   #activate(id: string, tenantId: string): Active {
     const cancelReason = this.#cancelSoon.get(id);
     const announced = Promise.withResolvers<void>();
-    const active: Active = { id, tenantId, cancelReason, announced, interrupted: this.closing };
+    const given = new Map<string, { data: unknown }>();
+    const active: Active = { id, tenantId, cancelReason, announced, interrupted: this.closing, given };
     this.#active.set(id, active);
     return active;
   }
@@ -143,6 +154,12 @@ export class Supervisor {
       this.#inBackground(this.#letGo(job, { broken: true }));
     } finally {
       this.#deactivate(active);
+      if (active.wakeAt) this.#alarm.set(active.wakeAt);
+      // Cancelled in the moment in which it was put to rest.
+      if (active.resting && active.cancelReason !== undefined) {
+        this.#inBackground(this.#requestCancel({ _id: id, tenantId, kind: job.kind }, active.cancelReason));
+      }
+      if (active.again) this.#enter({ ...job, origin: 'recovered', attempt: job.attempt + 1, unclean: false });
       if (this.#backlog && !this.#dispatcher.full) this.#look();
     }
   }
@@ -150,7 +167,7 @@ export class Supervisor {
   /** Marks a waiting run as running. Undefined: it has ended or belongs to somebody else by now. */
   #claimed(job: Job): Promise<RunDocument | undefined> {
     return this.#store.runs.in(job).update(
-      { _id: job.id, open: true, holder: this.holder, status: { $in: ['pending', 'running'] } },
+      { _id: job.id, open: true, holder: this.holder, status: { $in: ['pending', 'running', 'waiting'] } },
       {
         $set: { status: 'running', ...(job.attempt === 0 && { startedAt: new Date(this.#clock.now()) }) },
         $inc: { attempt: 1, takeovers: job.unclean ? 1 : 0 },
@@ -181,6 +198,38 @@ export class Supervisor {
     this.#clock.after(SECOND_LOOK_MS, () => this.#look());
   }
 
+  // Runs that wait for something.
+
+  /** Something was given to a run: tells the one that is being carried out here. `woken`: it rested, and is this process's now. */
+  async given(document: RunDocument, woken: boolean): Promise<void> {
+    const active = this.#active.get(document._id);
+    if (active) {
+      const added = await loadGiven(this.#parts.values, document, document.given, active.given);
+      for (const key of added) active.execution?.tell(key);
+    }
+    if (woken) this.#enterWoken(document);
+  }
+
+  async #wake({ _id, tenantId }: RunDocument): Promise<void> {
+    const woken = await this.#store.runs
+      .in({ tenantId })
+      .update(
+        { _id, open: true, status: 'waiting', holder: { $exists: false } },
+        { $set: { status: 'pending', holder: this.holder }, $unset: { wakeAt: '' } },
+      );
+    if (woken) this.#enterWoken(woken);
+  }
+
+  #enterWoken({ _id: id, tenantId, kind, attempt }: RunDocument): void {
+    if (!this.closing) this.#enter({ id, tenantId, kind, attempt, origin: 'recovered' });
+  }
+
+  #enter(job: Job): void {
+    const place = this.#dispatcher.admit(job, { recovered: true });
+    if (place.state === 'stored') this.#inBackground(this.#letGo(job));
+    else place.enter();
+  }
+
   // Cancelling and waiting.
 
   /** Resolves when the run has ended. */
@@ -196,7 +245,10 @@ export class Supervisor {
     }
   }
 
-  async #requestCancel({ _id: id, tenantId, kind }: RunDocument, reason: string): Promise<void> {
+  async #requestCancel(
+    { _id: id, tenantId, kind }: Pick<RunDocument, '_id' | 'tenantId' | 'kind'>,
+    reason: string,
+  ): Promise<void> {
     if (this.#cancelActive(id, reason)) return;
     const requested = await this.#store.runs
       .in({ tenantId })
@@ -265,6 +317,7 @@ export class Supervisor {
       do {
         this.#recoverAgain = false;
         await this.#takeUpOrphans();
+        await this.#alarm.ring();
       } while (this.#recoverAgain && !this.closing);
     };
     this.#recovering = passes().finally(() => {
@@ -283,6 +336,8 @@ export class Supervisor {
           open: true,
           kind: { $in: [...this.#parts.kinds.keys()] },
           holder: { $nin: await this.#hosts.alive() },
+          // Waiting runs have no holder and need none, unless somebody wants them to end.
+          $or: [{ status: { $ne: 'waiting' } }, { cancelRequest: { $exists: true } }],
           ...(after && { createdAt: { $gte: after } }),
         },
         { sort: { createdAt: 1 }, limit: TAKE_UP_PAGE },
@@ -374,6 +429,12 @@ export class Supervisor {
     for (const { _id: id, cancelRequest } of asked) {
       if (cancelRequest !== undefined) this.#cancelActive(id, cancelRequest);
     }
+    const listening = [...this.#active.values()].filter(({ execution }) => execution?.listening);
+    if (listening.length === 0) return;
+    const given = await this.#store.runs
+      .acrossTenants('what other processes were given for the runs of this one')
+      .find({ _id: { $in: listening.map(({ id }) => id) }, 'given.key': { $exists: true } }, { limit: 1000 });
+    for (const document of given) await this.given(document, false);
   }
 
   #loseAll(lostId: string): void {
@@ -390,6 +451,7 @@ export class Supervisor {
   async close(timeoutMs: number): Promise<void> {
     if (this.closing) return;
     this.closing = true;
+    this.#alarm.end();
     this.#dispatcher.stop();
     for (const active of this.#active.values()) {
       active.interrupted = true;

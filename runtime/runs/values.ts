@@ -37,6 +37,8 @@ export interface Values {
   /** Stores a JSON text that is too large for a document. */
   storeText(scope: Scope, json: string): Promise<StoredValue>;
   load(scope: Scope, stored: StoredValue): Promise<unknown>;
+  /** Removes files that `store` made. */
+  remove(scope: Scope, fileIds: readonly string[]): Promise<void>;
 }
 
 /**
@@ -79,6 +81,9 @@ export function createValues(files: TenantFiles, inlineBytes = INLINE_BYTES): Va
       const content = await files.read(scope, stored.file);
       if (!content) throw new Error(`The stored value ${stored.file} is missing`);
       return parseFile(Buffer.from(content.buffer, content.byteOffset, content.byteLength));
+    },
+    async remove(scope, fileIds) {
+      for (const fileId of fileIds) await files.delete(scope, fileId);
     },
   };
 }
