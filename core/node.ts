@@ -1,3 +1,4 @@
+import type { LocalText } from './errors.ts';
 import type { Static, TSchema } from './schema.ts';
 import type { ServiceKey } from './service.ts';
 
@@ -15,6 +16,16 @@ export interface NodeDefinition<C extends TSchema = TSchema, I extends TSchema =
   readonly timeoutMs?: number;
   /** How often an attempt that was cut off (process or thread died) is repeated. Default 2. */
   readonly retries?: number;
+  /** Name for people, in editors. Default: the type. */
+  readonly label?: LocalText;
+  /** One sentence for people on what the node does. */
+  readonly summary?: LocalText;
+  /**
+   * Fields of `config` that reach the node as they are stored. Text in all others is a template, resolved before the node runs:
+   * name here what holds braces of its own, such as program code.
+   */
+  readonly literal?: readonly (keyof Static<C> & string)[];
+  /** Its properties may carry `label`, `hint` and `editor` (see `FieldOptions`), which editors show. */
   readonly config: C;
   readonly input: I;
   readonly output: O;

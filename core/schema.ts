@@ -32,6 +32,10 @@ export interface FieldOptions {
   /** What people call the field; used in validation messages. Default: the field's name. */
   label?: LocalText;
   description?: string;
+  /** Help for people who fill in the field, shown by editors of node configurations. */
+  hint?: LocalText;
+  /** What editors of node configurations offer: one line (default for text), several lines, program code, or JSON. */
+  editor?: 'line' | 'text' | 'code' | 'json';
 }
 
 /** An id: opaque text in code, in the contract's own form on the wire (integer, prefix and UUID, UUID). */

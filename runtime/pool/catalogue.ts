@@ -1,4 +1,4 @@
-import { AppError } from '../../core/errors.ts';
+import { AppError, type LocalText } from '../../core/errors.ts';
 import type { NodeDefinition } from '../../core/node.ts';
 import { nodeUnknown } from './errors.ts';
 import { importNode } from './node-file.ts';
@@ -8,7 +8,12 @@ export interface NodeDescription {
   type: string;
   version: number;
   lane: NodeDefinition['lane'];
-  /** JSON Schemas. */
+  /** For people; absent: the type. */
+  label?: LocalText;
+  summary?: LocalText;
+  /** Fields of the configuration that are no templates. */
+  literal: readonly string[];
+  /** JSON Schemas; properties of `config` may carry `label`, `hint` and `editor`. */
   config: Record<string, unknown>;
   input: Record<string, unknown>;
   output: Record<string, unknown>;
@@ -56,6 +61,9 @@ export class NodeCatalogue {
       type,
       version,
       lane,
+      ...(definition.label && { label: definition.label }),
+      ...(definition.summary && { summary: definition.summary }),
+      literal: definition.literal ?? [],
       config: jsonSchema(definition.config),
       input: jsonSchema(definition.input),
       output: jsonSchema(definition.output),
