@@ -26,18 +26,26 @@ export function decode(raw: Raw): Doc {
   return deserialize(raw, { promoteValues: false, bsonRegExp: true });
 }
 
+const tooLarge = (size: number | string) =>
+  new CommandError(10334, `BSONObj size: ${size} is invalid. Size must be between 0 and ${maxDocumentBytes}`);
+
+/** @throws {CommandError} 10334 for what is far over the size of a document */
 export function encode(doc: Doc): Buffer {
-  const bytes = serialize(doc, { ignoreUndefined: true });
+  let bytes: Uint8Array;
+  try {
+    bytes = serialize(doc, { ignoreUndefined: true });
+  } catch (error) {
+    // The buffer of bson ends at 17 MiB; what does not fit is met as an offset out of its range.
+    if (error instanceof RangeError && !error.message.includes('call stack')) throw tooLarge('more than 17 MiB');
+    throw error;
+  }
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 export function encodeStored(doc: Doc): Buffer {
   const raw = encode(doc);
   if (raw.length > maxDocumentBytes) {
-    throw new CommandError(
-      10334,
-      `BSONObj size: ${raw.length} is invalid. Size must be between 0 and ${maxDocumentBytes}`,
-    );
+    throw tooLarge(raw.length);
   }
   return raw;
 }

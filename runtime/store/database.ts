@@ -54,7 +54,7 @@ export class Database {
     this.sqlite = new DatabaseSync(file, { timeout: 0 });
     // The exclusive lock is the lock of the folder: it falls with the process, whatever way it ends.
     this.sqlite.exec(`PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
-      PRAGMA cache_size=-${options.cacheMiB * 1024}; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=2000;
+      PRAGMA cache_size=-${options.cacheMiB * 1024}; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=2000; PRAGMA journal_size_limit=67108864;
       BEGIN IMMEDIATE;
       CREATE TABLE IF NOT EXISTS collections(id INTEGER PRIMARY KEY AUTOINCREMENT, db TEXT NOT NULL, name TEXT NOT NULL, uuid TEXT NOT NULL, options BLOB NOT NULL, UNIQUE(db, name));
       CREATE TABLE IF NOT EXISTS indexes(id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL, spec BLOB NOT NULL, multikey TEXT NOT NULL, cut INTEGER NOT NULL);

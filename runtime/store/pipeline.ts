@@ -1,4 +1,4 @@
-import { type Doc, decode, encode, FieldSet, isDoc, pick, type Raw, toNumber } from './bson.ts';
+import { type Doc, decode, encodeStored, FieldSet, isDoc, pick, type Raw, toNumber } from './bson.ts';
 import { CommandError } from './errors.ts';
 import { evaluator, refuseScripts } from './expression.ts';
 import { compileGroup } from './group.ts';
@@ -74,7 +74,7 @@ export async function* runPipeline(pipeline: unknown, context: PipelineContext):
       yield rows.map(({ raw }) => raw);
     return;
   }
-  for await (const docs of fromPrefix(query, rest, context)) yield docs.map(encode);
+  for await (const docs of fromPrefix(query, rest, context)) yield docs.map(encodeStored);
 }
 
 /** The documents of a pipeline, decoded in their exact types. */

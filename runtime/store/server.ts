@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Doc } from './bson.ts';
 import { runCommand } from './commands/index.ts';
 import type { Engine } from './engine.ts';
-import { CommandError, toCommandError } from './errors.ts';
+import { CommandError, sqliteCode, toCommandError } from './errors.ts';
 import { buildReply, Framer, type Message, parseMessage } from './wire.ts';
 
 interface Waiting {
@@ -126,34 +126,30 @@ export class StoreServer {
   async #handle(socket: Socket, message: Message): Promise<void> {
     if (this.#closing) return;
     this.#running++;
-    let reply: Doc;
+    let answer: Buffer[];
     const { rollbacks } = this.#engine.database;
     try {
-      reply = await runCommand(this.#engine, message.parse());
+      const reply = await runCommand(this.#engine, message.parse());
       reply.ok = 1;
       if (this.#engine.database.rollbacks !== rollbacks) {
         throw new CommandError(14031, 'The storage failed during the operation: some of its writes may not be stored.');
       }
+      answer = buildReply(reply, message); // here, because an answer may be too large
     } catch (error) {
-      const failure = toCommandError(error);
       // After an error of the storage the transaction cannot be trusted: the whole group is taken back.
-      if (
-        this.#engine.database.inTransaction &&
-        (failure.code === 14031 || failure.message.startsWith('Storage error'))
-      ) {
+      if (this.#engine.database.inTransaction && sqliteCode(error) !== undefined) {
         const waiting = this.#waiting;
         this.#waiting = [];
         this.#rollback(error, waiting);
       }
-      reply = errorReply(failure);
+      answer = buildReply(errorReply(toCommandError(error)), message);
     }
     this.#running--;
     if (this.#running === 0) this.#idle?.();
-    const answer = reply;
     const send = (failure?: CommandError): void => {
       if (message.silent || socket.destroyed) return;
       socket.cork();
-      for (const part of buildReply(failure ? errorReply(failure) : answer, message)) socket.write(part);
+      for (const part of failure ? buildReply(errorReply(failure), message) : answer) socket.write(part);
       socket.uncork();
       if (socket.writableLength > maxUnsentBytes) socket.destroy(); // a client that does not read
     };

@@ -214,6 +214,16 @@ test('queries: very large and very deep ones end with a result or an error', asy
   await stillServes();
 });
 
+test('results over 16 MiB: a document or an answer that is too large is refused with 10334', async () => {
+  const c = target.collection();
+  await c.insertMany(Array.from({ length: 24 }, (_, i) => ({ pad: String.fromCharCode(65 + i).repeat(1024 * 1024) })));
+  const tooLarge = (error: unknown) =>
+    error instanceof Error && 'code' in error && (error.code === 10334 || error.code === 17217);
+  await assert.rejects(c.distinct('pad'), tooLarge);
+  await assert.rejects(c.aggregate([{ $group: { _id: null, all: { $push: '$pad' } } }]).toArray(), tooLarge);
+  await stillServes();
+});
+
 test('cursors: ten thousand open ones are held, one more is refused, and all can be killed', {
   ...onlyEmbedded,
   timeout: 120_000,
