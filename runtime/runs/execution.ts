@@ -272,16 +272,16 @@ export class Execution {
     try {
       const steps = fresh.map(encode);
       stored = this.#append({ steps, events: fresh.flatMap(({ events = [] }) => events) });
-      for (const { key } of fresh) this.#finished.set(key, { n: -1 });
     } catch (error) {
       this.#broken(error);
       throw error;
     }
-    const done = stored.then(({ n }) => {
+    const storing = stored.then(({ n }) => {
       for (const { key } of fresh) this.#finished.set(key, { n });
     });
-    done.catch(() => undefined);
-    return done;
+    storing.catch(() => undefined);
+    for (const { key } of fresh) this.#finished.set(key, { n: -1, storing });
+    return storing;
   }
 
   #mayWork() {
@@ -290,7 +290,7 @@ export class Execution {
   }
 
   async #load(key: string, step: FinishedStep): Promise<unknown> {
-    if (step.n < 0) await this.#lastAppend;
+    await step.storing;
     const { n, value } = this.#finished.get(key) ?? step;
     const stored = value ?? (await this.#parts.readStep(n, key));
     if (!stored) throw new Error(`The result of the step ${key} is missing`);

@@ -3,7 +3,12 @@ import { type BucketFields, bucketsFrom, type StoredOutcome } from './model.ts';
 import type { StoredValue } from './values.ts';
 
 /** A finished step: its result, or only the bucket that has it. */
-export type FinishedStep = { n: number; value?: StoredValue };
+export type FinishedStep = {
+  n: number;
+  value?: StoredValue;
+  /** It is on its way to the store; `n` is known then. */
+  storing?: Promise<void>;
+};
 
 /** What earlier attempts of a run left in its log. */
 export interface RunHistory {
