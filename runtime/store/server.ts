@@ -1,5 +1,6 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import { calculateObjectSize } from 'bson';
 import type { Doc } from './bson.ts';
 import { runCommand } from './commands/index.ts';
 import type { Engine } from './engine.ts';
@@ -116,9 +117,12 @@ export class StoreServer {
         // One after another; without a predecessor at once, so that commands of one turn share a commit.
         queue = queue ? queue.then(run) : run();
         const mine = queue;
-        void queue.then(() => {
-          if (queue === mine) queue = undefined;
-        });
+        queue.then(
+          () => {
+            if (queue === mine) queue = undefined;
+          },
+          () => socket.destroy(), // an answer that cannot be built
+        );
       }
     });
   }
@@ -158,6 +162,16 @@ export class StoreServer {
   }
 }
 
+const maxErrorText = 8192;
+
+/** An error may quote what the client sent, which may be large; the answer stays small. */
 function errorReply({ code, codeName, message, extra }: CommandError): Doc {
-  return { ok: 0, errmsg: message, code, codeName, ...extra };
+  const reply = { ok: 0, errmsg: message.slice(0, maxErrorText), code, codeName };
+  const whole = { ...reply, ...extra };
+  try {
+    return calculateObjectSize(whole) <= 1024 * 1024 ? whole : reply;
+  } catch (error) {
+    if (error instanceof Error) return reply;
+    throw error;
+  }
 }

@@ -1,3 +1,4 @@
+import { calculateObjectSize } from 'bson';
 import {
   type Doc,
   decode,
@@ -61,7 +62,8 @@ async function eachPart(
       // A failure of the storage takes the whole group of writes back; it is not the error of one part.
       if (sqliteCode(error) !== undefined) throw error;
       const { code, codeName, message, extra } = toCommandError(error);
-      outcome.errors.push({ index, code, codeName, errmsg: message, ...extra });
+      const small = calculateObjectSize(extra) <= 64 * 1024 ? extra : {};
+      outcome.errors.push({ index, code, codeName, errmsg: message.slice(0, 8192), ...small });
       if (body.ordered !== false) break;
     }
     if (operation.due) await operation.pause();

@@ -224,6 +224,17 @@ test('results over 16 MiB: a document or an answer that is too large is refused 
   await stillServes();
 });
 
+test('errors that would quote megabytes are answered short', async () => {
+  const c = target.collection();
+  const long = 'x'.repeat(15_000_000);
+  await c.createIndex({ s: 1 }, { unique: true });
+  await c.insertOne({ s: long });
+  await assert.rejects(c.insertOne({ s: long }), withCode(11000));
+  await assert.rejects(c.updateOne({ s: 'new' }, { $set: { s: long } }, { upsert: true }), withCode(11000));
+  await assert.rejects(c.find({ [`$${long}`]: 1 }).toArray(), withCode(2));
+  await stillServes();
+});
+
 test('cursors: ten thousand open ones are held, one more is refused, and all can be killed', {
   ...onlyEmbedded,
   timeout: 120_000,
