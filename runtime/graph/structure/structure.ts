@@ -61,7 +61,10 @@ function findReachable({ nodes }: ReadGraph, { flow, scopes }: Arrangement, scop
   for (const { to } of flow) entered[to] = 1;
   const outside = new Map<number, number[]>();
   for (const { from, to, kind } of flow) {
-    if (kind === 'outer') outside.set(to, [...(outside.get(to) ?? []), from]);
+    if (kind !== 'outer') continue;
+    const known = outside.get(to);
+    if (known) known.push(from);
+    else outside.set(to, [from]);
   }
   const queue: number[] = [];
   const reach = (node: number) => {
