@@ -37,6 +37,9 @@ export interface Collection {
 
 const formatVersion = 1;
 
+/** Collections that `$out` fills before they take the place of the target. */
+export const unfinishedPrefix = 'tmp.out.';
+
 /** Opens the file: one table per collection and per index, the catalogue in two more. */
 export class Database {
   readonly sqlite: DatabaseSync;
@@ -91,6 +94,7 @@ export class Database {
         if (spec.building) this.#discard(collection, index); // its build was cut off
       }
       this.#refresh(collection);
+      if (collection.name.startsWith(unfinishedPrefix)) this.#erase(collection); // its $out was cut off
     }
   }
 
@@ -176,6 +180,7 @@ export class Database {
 
   /** Makes the table of an index and its catalogue row; the caller fills it. */
   addIndex(collection: Collection, spec: IndexSpec): Index {
+    this.checkAlive(collection);
     this.begin();
     const { lastInsertRowid } = this.sqlite
       .prepare('INSERT INTO indexes(collection, spec, multikey, cut) VALUES (?, ?, ?, 0)')
@@ -192,6 +197,7 @@ export class Database {
   }
 
   dropIndex(collection: Collection, index: Index): void {
+    this.checkAlive(collection, index);
     this.begin();
     this.#discard(collection, index);
     this.#refresh(collection);
@@ -205,14 +211,20 @@ export class Database {
   }
 
   drop(collection: Collection): void {
+    this.checkAlive(collection);
     this.begin();
-    for (const index of [...collection.indexes.values()]) this.dropIndex(collection, index);
+    this.#erase(collection);
+  }
+
+  #erase(collection: Collection): void {
+    for (const index of [...collection.indexes.values()]) this.#discard(collection, index);
     this.sqlite.exec(`DROP TABLE ${collection.table}`);
     this.sqlite.prepare('DELETE FROM collections WHERE id = ?').run(collection.id);
     this.collections.delete(`${collection.db}.${collection.name}`);
   }
 
   rename(collection: Collection, db: string, name: string): void {
+    this.checkAlive(collection);
     checkNamespace(db, name);
     this.begin();
     this.sqlite.prepare('UPDATE collections SET db = ?, name = ? WHERE id = ?').run(db, name, collection.id);
@@ -306,6 +318,7 @@ export class Database {
 
   /** Number of documents; the first time it counts the entries of the `_id` index. */
   count(collection: Collection): number {
+    this.checkAlive(collection);
     collection.count ??= Number(
       (this.rows(`SELECT count(*) FROM ${collection.indexes.get('_id_')?.table}`).get() as unknown as number[])[0],
     );
@@ -383,6 +396,7 @@ export class Database {
 
   /** The point read by `_id`, the most frequent one. */
   readById(collection: Collection, id: unknown): { rid: number; raw: Raw } | undefined {
+    this.checkAlive(collection);
     const row = collection.byId.get(encodeIdKey(id)) as unknown as [number, Uint8Array] | undefined;
     return row && { rid: row[0], raw: row[1] };
   }

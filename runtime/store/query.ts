@@ -21,6 +21,7 @@ export interface Statistics {
 }
 
 export function planQuery(database: Database, collection: Collection, query: Query): Plan {
+  database.checkAlive(collection);
   return choosePlan(collection, {
     filter: query.filter,
     sort: query.sort,

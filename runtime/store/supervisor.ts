@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { AppError } from '../../core/errors.ts';
 import type { WorkerMessage, WorkerRequest, WorkerSettings } from './worker.ts';
@@ -131,11 +132,24 @@ export class Supervisor {
     }
   }
 
+  /** The files of a worker that was ended are let go a moment after its end. */
+  async #spawnAgain(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#spawn();
+        return;
+      } catch (error) {
+        if (!(error instanceof OpenFailure && error.locked) || attempt === 50) throw error;
+        await delay(100);
+      }
+    }
+  }
+
   #restart(reason: string): void {
     this.restarts++;
     this.#patterns.clear();
     process.emitWarning(`The embedded store was restarted: ${reason}`);
-    this.#starting = this.#spawn();
+    this.#starting = this.#spawnAgain();
     this.#starting.catch((error: unknown) => {
       // Nobody may be waiting for it just now; the next call meets the rejection.
       process.emitWarning(

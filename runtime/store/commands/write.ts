@@ -12,14 +12,14 @@ import {
   toNumber,
   withIdFirst,
 } from '../bson.ts';
-import type { Collection } from '../database.ts';
+import { type Collection, unfinishedPrefix } from '../database.ts';
 import { type Engine, optionalDoc, type Reply, type Request } from '../engine.ts';
 import { CommandError, sqliteCode, toCommandError } from '../errors.ts';
 import { compileFilter, type Filter } from '../match.ts';
 import type { Operation } from '../operation.ts';
-import { choosePlan, parseSort } from '../planner.ts';
+import { parseSort } from '../planner.ts';
 import { find, matching, planQuery, type Query, rawTest } from '../query.ts';
-import { estimate, type Row } from '../scan.ts';
+import type { Row } from '../scan.ts';
 import type { Writer } from '../stages.ts';
 import { checkId, checkNewId, compileUpdate, type Update, upsertSeed, withId } from '../update.ts';
 import { rawProjection, refuseCollation } from './read.ts';
@@ -159,13 +159,7 @@ async function changeTargets(
     limit: target.multi ? 0 : 1,
     hint: target.hint,
   };
-  const plan = choosePlan(collection, {
-    filter: query.filter,
-    sort: query.sort,
-    limited: !target.multi,
-    hint: query.hint,
-    estimate: (p, limit) => estimate(database, p, limit),
-  });
+  const plan = planQuery(database, collection, query);
   if (!target.multi) {
     for (;;) {
       const found = await firstOf(find(database, collection, query, operation, plan));
@@ -373,7 +367,7 @@ export function createWriter(engine: Engine, operation: Operation): Writer {
   const { database } = engine;
   return {
     async replaceCollection(db, name, source) {
-      const temporary = database.create(db, `tmp.out.${new ObjectId().toHexString()}`);
+      const temporary = database.create(db, `${unfinishedPrefix}${new ObjectId().toHexString()}`);
       try {
         for await (const docs of source) {
           for (const doc of docs) insertRaw(engine, temporary, encode(doc), {});
@@ -381,7 +375,7 @@ export function createWriter(engine: Engine, operation: Operation): Writer {
         }
         const old = database.find(db, name);
         for (const { spec } of old?.indexes.values() ?? []) {
-          if (spec.name === '_id_') continue;
+          if (spec.name === '_id_' || spec.building) continue;
           const index = database.addIndex(temporary, spec);
           for await (const rows of matching(
             database,
@@ -399,7 +393,8 @@ export function createWriter(engine: Engine, operation: Operation): Writer {
         }
         database.rename(temporary, db, name);
       } catch (error) {
-        if (database.find(db, temporary.name) === temporary) database.drop(temporary);
+        const left = database.find(db, temporary.name);
+        if (left && left.name !== name) database.drop(left);
         throw error;
       }
     },
