@@ -28,6 +28,8 @@ export class Execution {
   readonly #root: Frame;
   readonly #work: Work[] = [];
   #queue: ExecutionStep[] = [];
+  #head = 0;
+  #progress = 0;
   readonly #running = new Map<string, ExecutionStep>();
   #changes: Change[] = [];
   #status: ExecutionStatus = 'pending';
@@ -73,12 +75,13 @@ export class Execution {
     return [...this.#running.values()];
   }
 
-  /** Finished and skipped nodes in percent of all; a loop counts by its iterations. 100 only when completed. */
+  /** Finished and skipped nodes in percent of all; a loop counts by its iterations. Never falls; 100 only when completed. */
   get progress(): number {
     if (this.#status === 'completed') return 100;
     const all = this.plan.nodes.length;
     const settled = settledWeight(this.#root) + (this.#status === 'pending' ? 0 : this.plan.unreachable.length);
-    return Math.max(0, Math.min(99, Math.floor((settled / all) * 100)));
+    this.#progress = Math.max(this.#progress, Math.min(99, Math.floor((settled / all) * 100)));
+    return this.#progress;
   }
 
   /** @param recorded outcomes of an earlier attempt by key: their steps are not handed out again */
@@ -93,18 +96,21 @@ export class Execution {
     this.#drain();
   }
 
-  /** Steps that became ready since the last call, in the order of the plan; at most `limit`, the others come later. */
+  /** Steps that became ready since the last call and have not been handed out; at most `limit`, the others come later. */
   ready(limit = Number.POSITIVE_INFINITY): Step[] {
     const taken: ExecutionStep[] = [];
-    let at = 0;
-    for (; at < this.#queue.length && taken.length < limit; at += 1) {
-      const step = this.#queue[at];
+    while (this.#head < this.#queue.length && taken.length < limit) {
+      const step = this.#queue[this.#head];
+      this.#head += 1;
       if (!step || this.#isStale(step, Status.ready)) continue;
       step.frame.status[step.node.position] = Status.running;
       this.#running.set(step.key, step);
       taken.push(step);
     }
-    this.#queue = at === this.#queue.length ? [] : this.#queue.slice(at);
+    if (this.#head === this.#queue.length) {
+      this.#queue = [];
+      this.#head = 0;
+    }
     return taken;
   }
 
@@ -152,13 +158,6 @@ export class Execution {
     this.#failed(frame, node, record);
     this.#drain();
     return true;
-  }
-
-  /** Outcomes that this execution would have to be given to go on from here; finished loops stand for their steps. */
-  outcomes(): Map<string, Outcome> {
-    const outcomes = new Map<string, Outcome>();
-    if (this.#status !== 'pending') collect(this.#root, outcomes);
-    return outcomes;
   }
 
   #take(step: Step): ExecutionStep | undefined {
@@ -439,21 +438,6 @@ function settledWeight(frame: Frame): number {
     sum += iterations / Math.max(1, state.items.length);
   }
   return sum;
-}
-
-function collect(frame: Frame, outcomes: Map<string, Outcome>): void {
-  for (const node of frame.scope.nodes) {
-    const at = node.position;
-    const error = frame.errors.get(at) ?? (frame.status[at] === Status.failed ? frame.failure?.error : undefined);
-    if (error) outcomes.set(keyOf(frame, node), { error });
-    else if (frame.status[at] === Status.done) {
-      const branch = frame.branches.get(at);
-      const output = frame.outputs[at];
-      outcomes.set(keyOf(frame, node), branch === undefined ? { output } : { output, branch });
-    }
-    const state = frame.loops.get(at);
-    if (state) for (const live of state.live.values()) collect(live, outcomes);
-  }
 }
 
 const asRecord = (error: unknown): ErrorRecord => {
