@@ -37,12 +37,15 @@ suite('shared threads', { concurrency: false }, () => {
 
   test('a busy loop: nobody else fails by it, and it is found out when it runs alone', async (t) => {
     const pool = await startPool(t, { shared: { threads: 2, tasksPerThread: 8 } });
-    const occupied = untilStarted();
     const neighbour = act('wait', 60_000, {}, { timeoutMs: 60_000 });
     // One on each thread, so that the loop is sure to have a neighbour.
     const neighbours = [neighbour, act('wait', 60_000)];
-    const runs = neighbours.map((one) => failure(pool.run(one, occupied.hooks)));
-    await occupied.started;
+    const runs: ReturnType<typeof failure>[] = [];
+    for (const one of neighbours) {
+      const occupied = untilStarted();
+      runs.push(failure(pool.run(one, occupied.hooks)));
+      await occupied.started;
+    }
     const loop = act('busy', 1, {}, { timeoutMs: 300 });
     const first = await failure(pool.run(loop));
     assert.equal(first.code, 'NODE_CUT_OFF');
