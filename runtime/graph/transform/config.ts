@@ -4,7 +4,7 @@ import type { Expression } from '../expression/ast.ts';
 import { parseExpression } from '../expression/parse.ts';
 import { type Path, parsePath } from '../path.ts';
 import { parseTemplate, type Template } from '../template.ts';
-import { isRecord } from '../values.ts';
+import { isRecord, textOf } from '../values.ts';
 import { FILTER_OPERATORS, type FilterOperator } from './filter.ts';
 
 export const TRANSFORM_MODES = ['mapping', 'filter', 'compute', 'merge', 'all'] as const;
@@ -156,4 +156,4 @@ function readValue(value: unknown): MappingSource {
     : { kind: 'constant', value };
 }
 
-const shown = (value: unknown) => (JSON.stringify(value) ?? 'undefined').slice(0, 100);
+const shown = (value: unknown) => (value === undefined ? 'undefined' : textOf(value)).slice(0, 100);
