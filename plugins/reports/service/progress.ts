@@ -57,7 +57,11 @@ export function createProgress({ runs }: ReportParts, states: States): Pick<Repo
       if (!resumed) return follow(principal, taskId, { language, signal, from: last?.seq ?? 0, shown: undefined });
       const [seen] = await runs.events(principal, taskId, lastEventId, 1);
       const shown = seen?.seq === lastEventId ? stateOf(seen) : undefined;
-      if (current && isFinal(current.status) && shown && !isNews(current, shown)) return undefined;
+      if (current && shown && !isNews(current, shown)) {
+        // Nothing is new: an ended task has nothing to wait for, a waiting one shows where it stands.
+        if (isFinal(current.status)) return undefined;
+        return follow(principal, taskId, { language, signal, from: last.seq, shown: undefined });
+      }
       return follow(principal, taskId, { language, signal, from: lastEventId + 1, shown });
     },
   };
