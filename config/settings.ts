@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { AppError } from '../core/errors.ts';
 import type { LogLevel } from '../core/log.ts';
@@ -24,6 +24,7 @@ export interface Settings {
   env: Readonly<Record<string, string | undefined>>;
 }
 
+const MIN_SECRET = 32;
 const PROJECT_DIR = resolve(import.meta.dirname, '..');
 const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
@@ -60,7 +61,7 @@ export function loadSettings(env: Record<string, string | undefined>): Settings 
     });
   }
   const jwtSecret = get('KOAGENT_JWT_SECRET');
-  if (jwtSecret !== undefined && jwtSecret.length < 32) {
+  if (jwtSecret !== undefined && jwtSecret.length < MIN_SECRET) {
     throw invalid('KOAGENT_JWT_SECRET', { zh: '至少需要 32 个字符', en: 'must have at least 32 characters' });
   }
   const secretKey = get('KOAGENT_SECRET_KEY');
@@ -71,7 +72,6 @@ export function loadSettings(env: Record<string, string | undefined>): Settings 
     });
   }
   const dataDir = resolve(get('KOAGENT_DATA_DIR') ?? join(PROJECT_DIR, 'data'));
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   return {
     host: get('HOST') ?? '127.0.0.1',
     port,
@@ -80,7 +80,7 @@ export function loadSettings(env: Record<string, string | undefined>): Settings 
     dataDir,
     manifestPath: resolve(get('KOAGENT_MANIFEST') ?? join(PROJECT_DIR, 'config', 'manifest.yaml')),
     modelsPath: join(PROJECT_DIR, 'config', 'models.yaml'),
-    jwtSecret: jwtSecret ?? storedSecret(dataDir, 'jwt.secret'),
+    jwtSecret: inDataFolder(dataDir, () => jwtSecret ?? storedSecret(dataDir, 'jwt.secret')),
     secretKey,
     admin: email !== undefined && password !== undefined ? { email, password } : undefined,
     logLevel,
@@ -88,15 +88,47 @@ export function loadSettings(env: Record<string, string | undefined>): Settings 
   };
 }
 
-/** A secret of the installation: made once, kept in the data folder, readable by its owner only. */
+/** Makes the data folder and works in it; what the system refuses is told with the variable that names the folder. */
+function inDataFolder<T>(dataDir: string, work: () => T): T {
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    return work();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (error instanceof AppError || code === undefined) throw error;
+    throw invalid('KOAGENT_DATA_DIR', {
+      zh: `指向的文件夹 ${dataDir} 无法使用（${code}）`,
+      en: `names a folder that cannot be used: ${dataDir} (${code})`,
+    });
+  }
+}
+
+/**
+ * A secret of the installation: made once, kept in the data folder, readable by its owner only.
+ *
+ * @throws {AppError} SECRET_INVALID when the file holds less than a secret
+ */
 export function storedSecret(dataDir: string, name: string): string {
   const file = join(dataDir, name);
-  try {
-    // `wx` makes the first writer win when two commands start on a fresh folder at once.
-    writeFileSync(file, randomBytes(48).toString('base64url'), { mode: 0o600, flag: 'wx' });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    chmodSync(file, 0o600);
+  if (!existsSync(file)) {
+    // Written whole before it has its name: a crash leaves no empty secret, and of two commands the first one wins.
+    const draft = join(dataDir, `${name}.${process.pid}`);
+    writeFileSync(draft, randomBytes(48).toString('base64url'), { mode: 0o600, flush: true });
+    try {
+      linkSync(draft, file);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    } finally {
+      rmSync(draft);
+    }
   }
-  return readFileSync(file, 'utf8').trim();
+  chmodSync(file, 0o600);
+  const secret = readFileSync(file, 'utf8').trim();
+  if (secret.length < MIN_SECRET) {
+    throw new AppError('invalid', 'SECRET_INVALID', {
+      zh: `密钥文件 ${file} 少于 ${MIN_SECRET} 个字符；请恢复它，或删除它以生成新的密钥（所有登录随之失效）`,
+      en: `The secret in ${file} has less than ${MIN_SECRET} characters; restore it, or delete it to have a new one made (all logins end then)`,
+    });
+  }
+  return secret;
 }

@@ -110,6 +110,10 @@ export interface NodeStepOptions<T> {
   onEvent?(type: string, data: Record<string, unknown>): RunEventInput | false | undefined;
   /** Progress of the node, 0-1. */
   onProgress?(fraction: number): void;
+  /** Cancels this node alone, for example when its result is not wanted any more. */
+  signal?: AbortSignal;
+  /** What the node says for logs. Default: the log of the run. */
+  onLog?(level: 'debug' | 'info' | 'warn' | 'error', message: string, data?: Record<string, unknown>): void;
   events?: (result: T) => RunEventInput[];
 }
 

@@ -4,7 +4,7 @@ import { defineService } from './service.ts';
 export interface CoreSettings {
   /** Signs access and refresh tokens. */
   readonly jwtSecret: string;
-  /** The first administrator; made at start when there is no such account. */
+  /** The first administrator: made, or brought up to date, at start. */
   readonly admin?: { readonly email: string; readonly password: string } | undefined;
 }
 

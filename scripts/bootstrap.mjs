@@ -45,6 +45,11 @@ const child = spawn(node, [script, ...args], {
 });
 // A terminal sends its signals to the whole group; a supervisor only to this process.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+// npm ends on a signal without waiting for what it started; the server must not stay behind without its owner.
+const parent = process.ppid;
+if (process.env.npm_lifecycle_event !== undefined) {
+  setInterval(() => process.ppid === parent || child.kill('SIGTERM'), 1000).unref();
+}
 child.on('exit', (code, signal) => {
   process.exitCode = code ?? 128 + (constants.signals[signal] ?? 0);
 });

@@ -3,9 +3,9 @@
  * its own in a temporary folder, or uses a running one with `--url`.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { loadSettings } from '../config/settings.ts';
@@ -14,44 +14,68 @@ import { progressBar } from './demo/progress-bar.ts';
 import { ReportsClient } from './demo/reports-client.ts';
 import { startServer } from './server.ts';
 
-const { values } = parseArgs({
-  options: {
-    url: { type: 'string' },
-    out: { type: 'string', default: 'report.pdf' },
-    format: { type: 'string', default: 'PDF' },
-    help: { type: 'boolean', default: false },
-  },
-});
-if (values.help) {
-  console.log(`usage: npm run demo -- [--url http://127.0.0.1:8037] [--out report.pdf] [--format PDF|DOCX|HTML|MARKDOWN]
+const FORMATS = ['PDF', 'DOCX', 'HTML', 'MARKDOWN'];
+const USAGE = `usage: npm run demo -- [--url http://127.0.0.1:8037] [--out report.pdf] [--format ${FORMATS.join('|')}]
 
-Sends published figures of a listed company to a Koagent server and writes the report that comes back.`);
-  process.exit(0);
+Sends published figures of a listed company to a Koagent server and writes the report that comes back.`;
+
+interface Options {
+  url: string | undefined;
+  file: string;
+  format: string;
 }
 
-const started = performance.now();
-const own = values.url === undefined ? await ownServer() : undefined;
 try {
-  const client = await ReportsClient.register(own?.url ?? String(values.url), `demo-${randomUUID().slice(0, 8)}`);
-  const { taskId } = await client.post('/tasks', demoData.task);
-  const { outlineId } = await client.post(`/tasks/${taskId}/outline`, demoData.outline);
-  await client.post(`/outline/${outlineId}/confirm`, { confirmerId: 'demo', confirmerName: '演示用户' });
-  for (const entry of demoData.packages) {
-    const { packageId } = await client.post(`/tasks/${taskId}/data-packages`, entry);
-    await client.post(`/data-packages/${packageId}/confirm`, { confirmerId: 'demo', confirmerName: '演示用户' });
-  }
-  const posted = performance.now();
-  const { reportId } = await client.post(`/tasks/${taskId}/reports`, { ...demoData.report, format: values.format });
-  await follow(client, String(taskId));
-  const bytes = await client.export(String(reportId));
+  const options = readOptions();
+  if (options === undefined) console.log(USAGE);
+  else await writeReport(options);
+} catch (error) {
+  console.error(`demo: ${(error as Error).message}`);
+  process.exitCode = 1;
+}
+
+/** Everything that can be wrong is told before any work is done. Undefined: only help was asked for. */
+function readOptions(): Options | undefined {
+  const { values } = parseArgs({
+    options: {
+      url: { type: 'string' },
+      out: { type: 'string', default: 'report.pdf' },
+      format: { type: 'string', default: 'PDF' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return undefined;
+  const format = values.format.toUpperCase();
+  if (!FORMATS.includes(format)) throw new Error(`--format must be one of ${FORMATS.join(', ')}`);
   const file = resolve(values.out);
-  writeFileSync(file, bytes);
-  const seconds = (from: number) => ((performance.now() - from) / 1000).toFixed(1);
-  console.log(
-    `${file}  ${(bytes.length / 1024).toFixed(0)} KiB, report in ${seconds(posted)} s, everything in ${seconds(started)} s`,
-  );
-} finally {
-  await own?.close();
+  if (!existsSync(dirname(file))) throw new Error(`--out: there is no folder ${dirname(file)}`);
+  return { url: values.url, file, format };
+}
+
+async function writeReport({ url, file, format }: Options): Promise<void> {
+  const started = performance.now();
+  const own = url === undefined ? await ownServer() : undefined;
+  try {
+    const client = await ReportsClient.register(own?.url ?? String(url), `demo-${randomUUID().slice(0, 8)}`);
+    const { taskId } = await client.post('/tasks', demoData.task);
+    const { outlineId } = await client.post(`/tasks/${taskId}/outline`, demoData.outline);
+    await client.post(`/outline/${outlineId}/confirm`, { confirmerId: 'demo', confirmerName: '演示用户' });
+    for (const entry of demoData.packages) {
+      const { packageId } = await client.post(`/tasks/${taskId}/data-packages`, entry);
+      await client.post(`/data-packages/${packageId}/confirm`, { confirmerId: 'demo', confirmerName: '演示用户' });
+    }
+    const posted = performance.now();
+    const { reportId } = await client.post(`/tasks/${taskId}/reports`, { ...demoData.report, format });
+    await follow(client, String(taskId));
+    const bytes = await client.export(String(reportId));
+    writeFileSync(file, bytes);
+    const seconds = (from: number) => ((performance.now() - from) / 1000).toFixed(1);
+    console.log(
+      `${file}  ${(bytes.length / 1024).toFixed(0)} KiB, report in ${seconds(posted)} s, everything in ${seconds(started)} s`,
+    );
+  } finally {
+    await own?.close();
+  }
 }
 
 /** Shows the progress stream until the task ends. */

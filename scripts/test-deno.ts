@@ -6,6 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
+if (process.argv.includes('--help')) {
+  console.log('usage: npm run test:deno');
+  process.exit(0);
+}
+
 const START_MS = 60_000;
 const root = join(import.meta.dirname, '..');
 const folder = mkdtempSync(join(tmpdir(), 'koagent-deno-'));

@@ -27,7 +27,10 @@ export type TokenEvidence =
   | { kind: 'opaque' };
 
 /** One contract, or several whose error bodies are sent as one because the request shows nothing. */
-export type Choice = { contract: ContractName } | { merged: readonly ContractName[] };
+export type Choice =
+  | { contract: ContractName }
+  /** `needed`: fields of which one would have shown the contract. */
+  | { merged: readonly ContractName[]; needed: readonly string[] };
 
 type Rule = (evidence: Evidence) => ContractName | undefined;
 
@@ -40,7 +43,7 @@ const taskId: Rule = ({ params: [id = ''] }) =>
   id.startsWith('task_') ? 'reports' : /^[0-9a-f-]{36}$/i.test(id) ? 'tasks' : undefined;
 
 /** Per shared route: what shows the contract, in this order, and what holds when nothing does. */
-const SHARED: Readonly<Record<string, { rules: Rule[]; otherwise: ContractName | 'merged' }>> = {
+const SHARED: Readonly<Record<string, { rules: Rule[]; otherwise: ContractName | 'merged'; needed?: string[] }>> = {
   'POST /auth/login': {
     rules: [
       (e) => (e.contentType === 'form' ? 'lowcode' : undefined),
@@ -56,6 +59,7 @@ const SHARED: Readonly<Record<string, { rules: Rule[]; otherwise: ContractName |
       (e) => (hasBody(e, 'name') ? 'research' : undefined),
     ],
     otherwise: 'merged',
+    needed: ['name', 'username'],
   },
   'GET /users/me': { rules: [], otherwise: 'merged' },
   'GET /agents': {
@@ -136,7 +140,7 @@ export function chooseContract(evidence: Evidence): Choice {
   }
   const otherwise = shared?.otherwise ?? 'merged';
   if (otherwise !== 'merged' && left.includes(otherwise)) return { contract: otherwise };
-  return { merged: left };
+  return { merged: left, needed: shared?.needed ?? [] };
 }
 
 function narrowByToken(

@@ -73,7 +73,8 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
   const check = async (ctx: ApiContext, candidates: readonly Endpoint[]): Promise<TokenCheck> => {
     // Where nobody is asked for a caller a token says nothing, not even which API is spoken.
     if (candidates.length > 0 && candidates.every(({ route }) => route.auth === 'none')) return { kind: 'none' };
-    const inQuery = ctx.method === 'GET' && candidates.some(({ route }) => route.replyType === 'events');
+    const inQuery =
+      (ctx.method === 'GET' || ctx.method === 'HEAD') && candidates.some(({ route }) => route.replyType === 'events');
     return authenticator?.check(bearerOf(ctx, inQuery)) ?? { kind: 'none' };
   };
 
@@ -147,10 +148,18 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
         files,
         request,
       });
-      if (value instanceof EventStream) {
+      if (value instanceof EventStream && ctx.method === 'HEAD') {
+        await value.source[Symbol.asyncIterator]().return?.();
+        ctx.body = null;
+        ctx.status = 200;
+        ctx.type = 'text/event-stream; charset=utf-8';
+      } else if (value instanceof EventStream) {
         streams.add(end);
         end.signal.addEventListener('abort', () => streams.delete(end), { once: true });
-        await sendEvents(ctx, value, end, request.log);
+        await sendEvents(ctx, value, end, request.log, async () => {
+          const now = await check(ctx, [endpoint]);
+          return now.kind === token.kind && 'identity' in now && !now.identity.blocked;
+        });
       } else {
         await sendReply(ctx, route, value, { contract, numbers, language: state.language, paging });
       }
@@ -181,11 +190,15 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
           query: ctx.query,
           params,
           bodyKeys: early?.keys ?? [],
-          contentType:
-            early?.kind === 'form' || early?.kind === 'multipart' ? 'form' : early?.kind === 'json' ? 'json' : 'none',
+          contentType: contentTypeOf(ctx),
         });
         names = 'contract' in choice ? [choice.contract] : choice.merged;
-        if (!('contract' in choice)) throw authenticated ? unauthenticated() : nothingSent();
+        if (!('contract' in choice)) {
+          if (authenticated) throw unauthenticated();
+          // What is wrong with the body itself comes first: an unreadable one shows nothing.
+          await early?.read();
+          throw nothingShown(choice.needed);
+        }
         endpoint = found.get(choice.contract);
         if (endpoint === undefined) throw notFound();
         await run(ctx, endpoint, token, params, early);
@@ -387,7 +400,19 @@ const wrongType = (type: string) =>
     en: `The content type must be ${type}`,
   });
 
-const nothingSent = () =>
-  validationFailed([
-    { field: 'body', message: { zh: '请求体缺少可识别的字段', en: 'The body has none of the known fields' } },
-  ]);
+const nothingShown = (needed: readonly string[]) =>
+  validationFailed(
+    needed.length === 0
+      ? [{ field: 'body', message: { zh: '请求体不能为空', en: 'The body is required' } }]
+      : needed.map((field) => ({
+          field,
+          message: { zh: `需要 ${needed.join(' 或 ')}`, en: `${needed.join(' or ')} is required` },
+        })),
+  );
+
+/** What the header says, also of an empty body. */
+function contentTypeOf(ctx: ApiContext): 'json' | 'form' | 'none' {
+  const type = ctx.get('content-type').toLowerCase();
+  if (type.includes('json')) return 'json';
+  return type.startsWith('application/x-www-form-urlencoded') || type.startsWith('multipart/') ? 'form' : 'none';
+}

@@ -15,11 +15,22 @@ export function formatMessage({ id, data }: StreamMessage): string {
   return `${id === undefined ? '' : `id: ${id}\n`}data: ${lines}\n\n`;
 }
 
+/** How old the last look at the token may be when a message is sent. */
+const RECHECK_MS = 1000;
+
 /**
  * Sends an event stream over the raw response: Koa's own piping cannot drop a client that does not read. The source ends with
  * the connection; `end` fires when the client goes away or the server shuts down.
+ *
+ * @param allowed whether the token is still good: a stream does not outlive a logout or a blocked account
  */
-export async function sendEvents(ctx: Context, stream: EventStream, end: AbortController, log: Logger): Promise<void> {
+export async function sendEvents(
+  ctx: Context,
+  stream: EventStream,
+  end: AbortController,
+  log: Logger,
+  allowed: () => Promise<boolean>,
+): Promise<void> {
   const response = ctx.res;
   ctx.respond = false;
   response.writeHead(200, {
@@ -27,13 +38,19 @@ export async function sendEvents(ctx: Context, stream: EventStream, end: AbortCo
     'Content-Type': 'text/event-stream; charset=utf-8',
     'Cache-Control': 'no-cache',
     'X-Accel-Buffering': 'no',
-    Connection: 'keep-alive',
     ...stream.options.headers,
   });
   ctx.req.socket.setNoDelay(true);
   if (stream.options.retryMs !== undefined) response.write(`retry: ${stream.options.retryMs}\n\n`);
   else response.flushHeaders();
-  const comment = setInterval(() => {
+  let checkedAt = performance.now();
+  const stillAllowed = async () => {
+    if (performance.now() - checkedAt < RECHECK_MS) return true;
+    checkedAt = performance.now();
+    return allowed();
+  };
+  const comment = setInterval(async () => {
+    if (!(await stillAllowed())) return end.abort();
     // A client that does not read gets no comments either: they would only pile up.
     if (!response.writableNeedDrain) response.write(': keep-alive\n\n');
   }, COMMENT_MS);
@@ -41,7 +58,7 @@ export async function sendEvents(ctx: Context, stream: EventStream, end: AbortCo
   try {
     while (!end.signal.aborted) {
       const { value, done } = await iterator.next();
-      if (done || end.signal.aborted) break;
+      if (done || end.signal.aborted || !(await stillAllowed())) break;
       if (!response.write(formatMessage(value)) && !(await drained(response, end.signal))) break;
     }
   } catch (error) {

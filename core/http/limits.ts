@@ -73,7 +73,8 @@ export function createRateLimiter(limits: Limits): RateLimiter {
       return take(`${contract}:${role}`, limits[contract][role], principal?.accountId ?? `ip:${ip}`);
     },
     login: (contract, ip, account) =>
-      take(`${contract}:login`, limits[contract].login, `${ip} ${account.trim().toLowerCase()}`),
+      // Accounts are found whatever form their letters have, so all forms share one count.
+      take(`${contract}:login`, limits[contract].login, `${ip} ${account.normalize('NFKC').trim().toLowerCase()}`),
   };
 }
 

@@ -67,12 +67,22 @@ function setCaching(ctx: Context, route: Route, contract: Contract, data: unknow
 }
 
 function sendFile(ctx: Context, { content, options }: FileReply): void {
-  ctx.attachment(options.filename, { fallback: asciiName(options.filename) });
+  ctx.set('Content-Disposition', attachment(options.filename));
   ctx.type = options.contentType;
   ctx.set('Cache-Control', 'private, no-store');
   ctx.body =
     content instanceof Uint8Array ? Buffer.from(content.buffer, content.byteOffset, content.byteLength) : content;
   if (options.size !== undefined) ctx.length = options.size;
+}
+
+/** Both forms of the name, always: the ASCII one for old clients, the other in any script (RFC 6266). */
+function attachment(filename: string): string {
+  const plain = filename.replace(/\p{Cc}/gu, '').toWellFormed();
+  const encoded = encodeURIComponent(plain).replace(
+    /['()*]/g,
+    (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+  return `attachment; filename="${asciiName(plain)}"; filename*=UTF-8''${encoded}`;
 }
 
 /** The name for clients that know no other script: what is left of it in ASCII, or `download`. */

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import Router from '@koa/router';
 import Koa, { type Context, type Middleware } from 'koa';
 import type { Language } from '../contracts/contract.ts';
+import { AppError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Static } from '../schema.ts';
 import { Type } from '../schema.ts';
@@ -24,6 +25,9 @@ export const httpSchema = Type.Object(
   { default: {} },
 );
 export type HttpOptions = Static<typeof httpSchema>;
+
+/** Codes of what happens when a client goes away in the middle. */
+const CLIENT_GONE = /^(ECONNRESET|ECONNABORTED|EPIPE|ERR_STREAM_PREMATURE_CLOSE|HPE_.*)$/;
 
 const EXPOSED = [
   'X-Conversation-Id',
@@ -60,8 +64,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const koa = new Koa({ proxy: http.trustProxy });
   koa.on('error', (error: NodeJS.ErrnoException) => {
     // A client that goes away in the middle of an answer is no fault of ours.
-    if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_PREMATURE_CLOSE')
-      log.error({ err: error }, 'response failed');
+    if (!CLIENT_GONE.test(error.code ?? '')) log.error({ err: error }, 'response failed');
   });
   const api = createApi(options);
   let closing = false;
@@ -77,7 +80,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   });
   addDocs(health, { ...options, language: spokenLanguage });
 
-  const router = new Router({ prefix: '/api/v1' });
+  const router = new Router({ prefix: '/api/v1', sensitive: true });
   for (const { method, shape } of api.shapes) {
     let count = 0;
     const path = shape.replace(/:/g, () => `:p${count++}`);
@@ -107,6 +110,11 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     log,
     language: (header) => (/^\s*en\b/i.test(header ?? '') ? 'en' : 'zh'),
   });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (!socket.writable || error.code === 'ECONNRESET') return socket.destroy();
+    const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
+    socket.end(`HTTP/1.1 ${status}\r\nX-Trace-Id: ${randomUUID()}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  });
   // Slow clients may not hold a connection without sending their request.
   server.headersTimeout = 30_000;
   server.requestTimeout = 120_000;
@@ -115,9 +123,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     api,
     listen: (host, port) =>
       new Promise((resolve, reject) => {
-        server.once('error', reject);
+        server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(host, port, error)));
         server.listen(port, host, () => {
-          server.off('error', reject);
+          server.removeAllListeners('error');
           const address = server.address();
           const bound = typeof address === 'object' && address !== null ? address.port : port;
           resolve(`http://${host.includes(':') ? `[${host}]` : host}:${bound}`);
@@ -135,6 +143,17 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     },
   };
 }
+
+const cannotListen = (host: string, port: number, error: NodeJS.ErrnoException) =>
+  new AppError(
+    'unavailable',
+    'LISTEN_FAILED',
+    {
+      zh: `无法监听 ${host}:${port}（${error.code}）${error.code === 'EADDRINUSE' ? '：端口已被占用，可用环境变量 PORT 换一个' : ''}`,
+      en: `Cannot listen on ${host}:${port} (${error.code})${error.code === 'EADDRINUSE' ? ': the port is in use, choose another one by PORT' : ''}`,
+    },
+    { cause: error },
+  );
 
 const spokenLanguage = (ctx: Context): Language => (ctx.acceptsLanguages('zh', 'en') === 'en' ? 'en' : 'zh');
 

@@ -87,7 +87,9 @@ function fieldName(path: string[]): string {
 }
 
 function labelOf(schema: JsonSchema, name: string): LocalText {
-  return (schema.label as LocalText | undefined) ?? { zh: name, en: name };
+  if (name === 'body' && schema.label === undefined) return { zh: '请求体', en: 'The body' };
+  const variant = (schema.anyOf as JsonSchema[] | undefined)?.find(({ label }) => label !== undefined);
+  return ((schema.label ?? variant?.label) as LocalText | undefined) ?? { zh: name, en: name };
 }
 
 /** The schema of a field, as far as it can be found by its path. */

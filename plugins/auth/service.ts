@@ -29,10 +29,10 @@ export interface AccountServiceOptions {
 
 export interface AccountServiceParts extends AccountService {
   /**
-   * Makes the configured administrator. An account that has the address without being one gets the configured password too:
-   * whoever registered it before does not become an administrator.
+   * Makes the configured administrator, or brings its account up to date: role, status and password are as configured afterwards.
+   * Whoever registered the address before does not become an administrator.
    */
-  ensureAdmin(admin: { email: string; password: string }): Promise<'kept' | 'made' | 'promoted'>;
+  ensureAdmin(admin: { email: string; password: string }): Promise<'kept' | 'made' | 'updated'>;
   findByEmail(email: string): Promise<Account | undefined>;
 }
 
@@ -222,15 +222,16 @@ export function createAccountService(options: AccountServiceOptions): AccountSer
     async ensureAdmin({ email, password }) {
       checkPassword(password, 'strong');
       const found = await accounts.findOne({ emailKey: requireEmailKey(email) });
-      if (found?.role === 'admin') return 'kept';
       if (!found) {
         await create({ email, password }, 'admin');
         return 'made';
       }
-      const passwordHash = await passwords.hash(password);
+      const samePassword = await passwords.verify(found.passwordHash, password);
+      if (samePassword && found.role === 'admin' && found.status === 'active') return 'kept';
+      const passwordHash = samePassword ? found.passwordHash : await passwords.hash(password);
       await change({ _id: found._id }, { $set: { role: 'admin', status: 'active', passwordHash } });
       await logins.endOthers({ kind: 'user', accountId: found._id, tenantId: found.homeTenantId, roles: [] });
-      return 'promoted';
+      return 'updated';
     },
   };
   return service;

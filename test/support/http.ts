@@ -9,9 +9,13 @@ import type { SocketRoute } from '../../core/http/socket.ts';
 import { createLogger } from '../../core/log.ts';
 import { type Answer, type CallOptions, callApi } from './api-client.ts';
 
+/** Tokens that a test has taken back. */
+export const revoked = new Set<string>();
+
 /** Tokens of the test server: `user:<audience>`, `admin:<audience>`, `api`, `blocked`; all in tenant `home`. */
 const identities = async (value: string | undefined): Promise<TokenCheck> => {
   if (value === undefined) return { kind: 'none' };
+  if (revoked.has(value)) return { kind: 'invalid', audience: [], jwt: true };
   const [name = '', audience = 'research'] = value.split(':');
   const principal = (kind: 'user' | 'api', ...roles: ('user' | 'admin')[]) => ({
     blocked: name === 'blocked',

@@ -12,7 +12,9 @@ import {
   type RouteSet,
 } from '../../../core/http/route.ts';
 import { id, nullable, oneOf, Type, text, time } from '../../../core/schema.ts';
-import { serveRoutes } from '../../support/http.ts';
+import { callApi } from '../../support/api-client.ts';
+import { startTestServer } from '../../support/app.ts';
+import { revoked, serveRoutes } from '../../support/http.ts';
 
 const UUID = '60322db3-f884-4a1e-a9b3-6eeb07fbab47';
 const at = new Date('2024-01-01T00:00:00.250Z');
@@ -505,12 +507,73 @@ test('streams, files and empty answers', async (t) => {
   );
   assert.equal(await file.text(), 'pdf');
   assert.equal((await fetch(`${url}/api/v1/outline/gone`)).status, 204);
+  const head = await fetch(`${url}/api/v1/tasks/a/progress?tenantId=t1&token=user`, { method: 'HEAD' });
+  assert.deepEqual([head.status, head.headers.get('content-type')], [200, 'text/event-stream; charset=utf-8']);
 
   // An open stream ends with the server, and its source is closed.
   const open = await fetch(`${url}/api/v1/tasks/a/progress?tenantId=t1&token=user`);
   await http.close(2000);
   await open.text();
   assert.equal(ended, 2);
+});
+
+test('an event stream ends when its token is revoked', async (t) => {
+  const { url } = await serveRoutes(t, [
+    defineRoutes('research', {
+      tag: { zh: 'x', en: 'x' },
+      codes: {},
+      routes: [
+        defineRoute({
+          method: 'GET',
+          path: '/history/stream',
+          auth: 'user',
+          summary: { zh: 'x', en: 'x' },
+          replyType: 'events',
+          async handler({ request: { signal } }) {
+            async function* ticks() {
+              for (let count = 0; !signal.aborted; count++) {
+                yield { data: { count } };
+                await new Promise((resolve) => setTimeout(resolve, 50));
+              }
+            }
+            return new EventStream(ticks());
+          },
+        }),
+      ],
+    }),
+  ]);
+  const stream = await fetch(`${url}/api/v1/history/stream`, { headers: { authorization: 'Bearer user:once' } });
+  assert.equal(stream.status, 200);
+  revoked.add('user:once');
+  // It would go on for ever.
+  assert.match(await stream.text(), /"count":0/);
+});
+
+test('bodies of shared routes: unreadable and oversized ones are told as such', async (t) => {
+  const { url } = await startTestServer(t);
+  const register = async (body: string, type = 'application/json') => {
+    const answer = await callApi(url, 'POST', '/auth/register', { body, headers: { 'content-type': type } });
+    return [answer.status, answer.body.error_code];
+  };
+  assert.deepEqual(await register('{'), [422, 'VALIDATION_ERROR']);
+  assert.equal((await register(`{"name":"${'x'.repeat(3 << 20)}"}`))[0], 413);
+  const missing = await callApi(url, 'POST', '/auth/register', { body: { email: 'a@b.cn', password: 'Abc12345' } });
+  assert.deepEqual(
+    missing.body.error.details.map(({ field }: { field: string }) => field),
+    ['name', 'username'],
+  );
+  const form = await callApi(url, 'POST', '/auth/login', { body: new URLSearchParams() });
+  assert.deepEqual([form.status, form.body.success], [422, undefined]);
+});
+
+test('login limit: all spellings of an address share one count', async (t) => {
+  const { url } = await startTestServer(t);
+  const statuses = [];
+  for (const letter of ['b', 'ｂ', '𝐛', '𝓫', 'ⓑ', 'B', '𝚋']) {
+    const body = { email: `${letter}@example.com`, password: 'wrong' };
+    statuses.push((await callApi(url, 'POST', '/auth/login', { body })).status);
+  }
+  assert.deepEqual(statuses, [401, 401, 401, 401, 401, 429, 429]);
 });
 
 test('the same method and path twice in one contract stops the start', async (t) => {

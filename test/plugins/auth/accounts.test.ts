@@ -407,13 +407,15 @@ test('list and statistics: for administrators only; the keyword is taken literal
   await assert.rejects(accounts.statistics(principal), { code: 'ADMIN_REQUIRED' });
 });
 
-test('ensureAdmin: makes, keeps and promotes; whoever had the address before does not become one', async () => {
+test('ensureAdmin: makes, keeps and updates; whoever had the address before does not become one', async () => {
   await admin();
-  assert.equal(await accounts.ensureAdmin({ email: 'ROOT@example.com', password: 'Other12345' }), 'kept');
-  assert.ok(await accounts.login('research', 'root@example.com', 'Root12345'), 'the password stays');
+  assert.equal(await accounts.ensureAdmin({ email: 'ROOT@example.com', password: 'Root12345' }), 'kept');
+  assert.equal(await accounts.ensureAdmin({ email: 'root@example.com', password: 'Other12345' }), 'updated');
+  await assert.rejects(accounts.login('research', 'root@example.com', 'Root12345'), { code: 'LOGIN_FAILED' });
+  assert.equal(await accounts.ensureAdmin({ email: 'root@example.com', password: 'Root12345' }), 'updated');
   const early = await person();
   const session = await loginAs(early.email);
-  assert.equal(await accounts.ensureAdmin({ email: early.email, password: 'Admin12345' }), 'promoted');
+  assert.equal(await accounts.ensureAdmin({ email: early.email, password: 'Admin12345' }), 'updated');
   assert.equal(await kindOf(session.accessToken), 'invalid');
   await assert.rejects(accounts.login('research', early.email, 'Abc12345'), { code: 'LOGIN_FAILED' });
   const { accessToken } = await accounts.login('research', early.email, 'Admin12345');
