@@ -8,12 +8,12 @@ export interface JsonLimits {
   values: number;
 }
 
-/** Of `autoData`. The body as a whole is limited to 2 MiB before. */
-export const DATA_LIMITS: JsonLimits = { bytes: 1024 * 1024, depth: 20, values: 50_000 };
+/** Of `autoData`: as much as a body of 2 MiB can hold. */
+export const DATA_LIMITS: JsonLimits = { bytes: 2 * 1024 * 1024, depth: 20, values: 200_000 };
 /** Of `parameters` and `metadata`. */
 export const PARAMETER_LIMITS: JsonLimits = { bytes: 64 * 1024, depth: 20, values: 5_000 };
 /** Of `dataSources`. */
-export const SOURCE_LIMITS: JsonLimits = { bytes: 64 * 1024, depth: 10, values: 2_000 };
+export const SOURCE_LIMITS: JsonLimits = { bytes: 256 * 1024, depth: 20, values: 20_000 };
 
 /** Would change the prototype of an object that a careless copy makes of it. */
 const REFUSED_KEY = '__proto__';

@@ -2,6 +2,7 @@ import { isDuplicate } from '../../../core/data/errors.ts';
 import type { Principal } from '../../../core/principal.ts';
 import { PackageNotFoundError, ReportConflictError, ReportInputError } from '../errors.ts';
 import { checkFreeJson, DATA_LIMITS, SOURCE_LIMITS } from '../free-json.ts';
+import { MAX_NODES } from '../outline.ts';
 import type { ReportService } from '../public.ts';
 import { assertAllowed } from '../rules.ts';
 import type { ReportParts } from './parts.ts';
@@ -10,7 +11,8 @@ import { packageView } from './views.ts';
 
 type Packages = Pick<ReportService, 'postPackage' | 'confirmPackage'>;
 
-export const MAX_PACKAGES = 200;
+/** Every node of the largest outline may have a unit of its own, and there is room for more. */
+export const MAX_PACKAGES = 2 * MAX_NODES;
 const MAX_TASK_BYTES = 32 * 1024 * 1024;
 
 const alreadyConfirmed = () =>

@@ -185,8 +185,8 @@ test('free JSON: size, depth and __proto__ are refused with the field, $ keys ar
   const check = (value: unknown) => checkFreeJson(value, 'autoData', label, DATA_LIMITS);
   assert.equal(check({ $where: 1, 'a.b': { $gt: 2 }, 表: [{ 年: 2020 }] }), undefined);
   assert.equal(check(JSON.parse('{"a":[{"__proto__":{"x":1}}]}'))?.field, 'autoData.a[0].__proto__');
-  assert.match(check({ text: '大'.repeat(400_000) })?.message.zh ?? '', /不能超过 1024 KiB/);
-  assert.match(check({ list: Array(60_000).fill(1) })?.message.en ?? '', /at most 50000 values/);
+  assert.match(check({ text: '大'.repeat(700_000) })?.message.zh ?? '', /不能超过 2048 KiB/);
+  assert.match(check({ list: Array(200_001).fill(1) })?.message.en ?? '', /at most 200000 values/);
   let deep: unknown = 1;
   for (let level = 0; level < 5000; level += 1) deep = { deep };
   assert.match(check(deep)?.message.zh ?? '', /嵌套不能超过 20 层/);
