@@ -1,4 +1,5 @@
 import { AppError, type ErrorRecord, type FieldError, toErrorRecord } from '../../core/errors.ts';
+import { type NodePart, nodeDataInvalid } from '../../core/node-check.ts';
 import { NotPlainError } from './not-plain.ts';
 
 /** Why an attempt was cut off: what died, and how. */
@@ -67,26 +68,6 @@ export const nodeFileInvalid = (url: string, reason: string) =>
     { details: { url, reason } },
   );
 
-const PART = {
-  CONFIG: { zh: '配置', en: 'config' },
-  INPUT: { zh: '输入', en: 'input' },
-  OUTPUT: { zh: '输出', en: 'output' },
-} as const;
-
-/** Config, input or output of a node does not fit its schema, or is not plain data. */
-export function nodeDataInvalid(part: keyof typeof PART, type: string, fields: FieldError[]): AppError {
-  const first = fields[0];
-  const where = first === undefined ? '' : `: ${`${first.field} ${first.message.en}`.trim()}`;
-  const whereZh = first === undefined ? '' : `：${`${first.field} ${first.message.zh}`.trim()}`;
-  return new AppError(
-    // A wrong output is a bug of the node, not of whoever asked for it.
-    part === 'OUTPUT' ? 'internal' : 'invalid',
-    `NODE_${part}_INVALID`,
-    { zh: `节点 ${type} 的${PART[part].zh}不正确${whereZh}`, en: `Wrong ${PART[part].en} of node ${type}${where}` },
-    { fields, details: { type } },
-  );
-}
-
 export const queueFull = (lane: string, maxQueue: number) =>
   new AppError(
     'unavailable',
@@ -109,7 +90,7 @@ export const serviceNotAvailable = (service: string, method?: string) =>
   );
 
 /** Something in it cannot be copied to another thread. */
-export function nodeDataNotPlain(part: keyof typeof PART, type: string, error: unknown): AppError {
+export function nodeDataNotPlain(part: NodePart, type: string, error: unknown): AppError {
   if (error instanceof AppError) return error;
   const what = error instanceof NotPlainError ? error.what : String(error);
   const message = { zh: `不是普通数据（${what}）`, en: `is not plain data (${what})` };

@@ -1,5 +1,6 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { NodeContext, NodeDefinition } from '../../core/node.ts';
+import { createCheck } from '../../core/node-check.ts';
 import { fromWireError, nodeDataNotPlain, toWireError } from './errors.ts';
 import { importNode } from './node-file.ts';
 import { buffersOf, type Packed, pack, unpack } from './pack.ts';
@@ -12,7 +13,6 @@ import {
   type ThreadTask,
   type ToNode,
 } from './protocol.ts';
-import { createCheck } from './validation.ts';
 import { Outbox } from './worker-outbox.ts';
 import { loadLocalServices, TaskServices } from './worker-services.ts';
 

@@ -1,16 +1,35 @@
 import { Compile } from 'typebox/compile';
 import { Locale } from 'typebox/system';
-import type { FieldError } from '../../core/errors.ts';
-import type { TSchema } from '../../core/schema.ts';
-import { nodeDataInvalid } from './errors.ts';
+import { AppError, type FieldError } from './errors.ts';
+import type { TSchema } from './schema.ts';
 
-type Part = Parameters<typeof nodeDataInvalid>[0];
+const PART = {
+  CONFIG: { zh: '配置', en: 'config' },
+  INPUT: { zh: '输入', en: 'input' },
+  OUTPUT: { zh: '输出', en: 'output' },
+} as const;
+
+export type NodePart = keyof typeof PART;
+
+/** Config, input or output of a node does not fit its schema, or is not plain data. */
+export function nodeDataInvalid(part: NodePart, type: string, fields: FieldError[]): AppError {
+  const first = fields[0];
+  const where = first === undefined ? '' : `: ${`${first.field} ${first.message.en}`.trim()}`;
+  const whereZh = first === undefined ? '' : `：${`${first.field} ${first.message.zh}`.trim()}`;
+  return new AppError(
+    // A wrong output is a bug of the node, not of whoever asked for it.
+    part === 'OUTPUT' ? 'internal' : 'invalid',
+    `NODE_${part}_INVALID`,
+    { zh: `节点 ${type} 的${PART[part].zh}不正确${whereZh}`, en: `Wrong ${PART[part].en} of node ${type}${where}` },
+    { fields, details: { type } },
+  );
+}
 
 /** More wrong fields than this help nobody. */
 const MAX_FIELDS = 20;
 
 /** Makes a check that fills defaults (in place) and returns the value, or throws NODE_<part>_INVALID with the wrong fields. */
-export function createCheck(part: Part, type: string, schema: TSchema): (value: unknown) => unknown {
+export function createCheck(part: NodePart, type: string, schema: TSchema): (value: unknown) => unknown {
   const validator = Compile(schema);
   return (value) => {
     const filled = validator.Default(value);

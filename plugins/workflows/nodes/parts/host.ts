@@ -1,0 +1,80 @@
+import { AppError } from '../../../../core/errors.ts';
+import { defineService, type ServiceKey } from '../../../../core/service.ts';
+
+/*
+ * What nodes ask of the host. A plugin offers one of these by `pool.expose(<name of the key>, …)`; its methods get `HostCaller` as first
+ * argument, then the arguments named here, and take and return plain data.
+ */
+
+/** Key `data-sources`: queries with the rights of the execution's owner. */
+export interface DataSourceQueries {
+  /**
+   * @param query SQL, a path, or for `api` sources an object
+   * @param parameters values by name, bound by the source (`:name` in SQL); never pasted into the query
+   */
+  query(
+    dataSourceId: string,
+    query: string | Record<string, unknown>,
+    parameters?: Record<string, unknown>,
+  ): Promise<{ data: unknown[]; count: number }>;
+}
+
+export const dataSourceQueries = defineService<DataSourceQueries>('data-sources');
+
+export interface KnowledgeHit {
+  text: string;
+  score: number;
+  title?: string;
+  documentId?: string;
+  [more: string]: unknown;
+}
+
+/** Key `knowledge`: search in the knowledge bases of the execution's owner. */
+export interface KnowledgeSearch {
+  search(request: { query: string; knowledgeBaseIds: string[]; topK: number; minScore?: number }): Promise<{
+    hits: KnowledgeHit[];
+  }>;
+}
+
+export const knowledgeSearch = defineService<KnowledgeSearch>('knowledge');
+
+/** What an agent is made of, as far as a workflow needs it. */
+export interface AgentProfile {
+  name: string;
+  instructions: string;
+  provider?: string;
+  model?: string;
+  temperature?: number;
+  /** As the field `tools` of an agent node. */
+  tools?: unknown[];
+}
+
+/** Key `agents`. */
+export interface AgentProfiles {
+  /** @throws {AppError} AGENT_NOT_FOUND */
+  profile(agentId: string): Promise<AgentProfile>;
+}
+
+export const agentProfiles = defineService<AgentProfiles>('agents');
+
+/**
+ * A service of the host, or a failure that names the plugin to be switched on.
+ *
+ * @throws {AppError} PLUGIN_REQUIRED
+ */
+export function hostService<T>(find: (key: ServiceKey<T>) => T, key: ServiceKey<T>): T {
+  try {
+    return find(key);
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== 'SERVICE_NOT_AVAILABLE') throw error;
+    throw new AppError(
+      'unavailable',
+      'PLUGIN_REQUIRED',
+      {
+        zh: `该节点需要插件 ${key.name}，但本服务器没有启用它`,
+        en: `This node needs the plugin ${key.name}, which is not enabled on this server`,
+      },
+      { details: { plugin: key.name } },
+    );
+  }
+}
