@@ -89,9 +89,18 @@ function orderScopes(nodeCount: number, scope: Int32Array, flow: readonly FlowEd
   for (const [at, list] of members) {
     const sorted = kahn(list, links.get(at) ?? []);
     scopes.set(at, sorted.order);
-    if (sorted.left.length > 0) cycles.push(sorted.left);
+    if (sorted.left.length > 0) cycles.push(onCycles(sorted.left, links.get(at) ?? []));
   }
   return { scopes, cycles };
+}
+
+/** Of the nodes that could not be ordered those that are not just behind a cycle. */
+function onCycles(left: readonly number[], links: readonly Link[]): number[] {
+  const some = new Set(left);
+  const backwards = links
+    .filter(({ from, to }) => some.has(from) && some.has(to))
+    .map(({ from, to }) => ({ from: to, to: from }));
+  return kahn(left, backwards).left;
 }
 
 /** The node, or the loop around it, that stands directly in the scope `target`. */

@@ -9,12 +9,12 @@ import type { NodeTypeCheck, Problem } from '../types.ts';
 import { isRecord } from '../values.ts';
 
 /** Template fields of the documented types; other types name theirs. */
-const TEMPLATES: Readonly<Record<string, readonly string[]>> = {
-  llm: ['prompt', 'system_prompt'],
-  agent: ['prompt', 'instructions', 'system_prompt'],
-  output: ['template'],
-  transform: ['mapping', 'filter_rules'],
-};
+const TEMPLATES: ReadonlyMap<string, readonly string[]> = new Map([
+  ['llm', ['prompt', 'system_prompt']],
+  ['agent', ['prompt', 'instructions', 'system_prompt']],
+  ['output', ['template']],
+  ['transform', ['mapping', 'filter_rules']],
+]);
 
 /** Node types whose output has no fields of its own that a template could name without the node's id. */
 const TELL_NOTHING = new Set(['start', 'condition', 'input', 'llm', 'agent', 'loop', 'output', 'end']);
@@ -36,12 +36,12 @@ export function nameWarnings(
   const open = structure ? mayHaveFields(graph, structure) : undefined;
   const warnings: Problem[] = [];
   for (const node of graph.nodes) {
-    const fields = nodeTypes.get(node.type)?.templates ?? TEMPLATES[node.type] ?? [];
+    const fields = nodeTypes.get(node.type)?.templates ?? TEMPLATES.get(node.type) ?? [];
     const variables = structure ? variablesOf(node, graph, structure) : undefined;
     for (const path of fields.flatMap((field) => pathsIn(node.data[field]))) {
       const [name] = path;
       if (typeof name !== 'string' || declared.has(name) || namesNode(path, graph)) continue;
-      if (!variables || variables.has(name) || (open?.[node.index] === 1 && path.length >= 1)) continue;
+      if (!variables || variables.has(name) || open?.[node.index] === 1) continue;
       const shown = pathText(path).slice(0, 100);
       warnings.push(
         nodeProblem(
