@@ -1,6 +1,7 @@
 import type { FieldError, LocalText } from '../../core/errors.ts';
 import { ReportInputError } from './errors.ts';
 import type { OutlineNode } from './public.ts';
+import { countCharacters } from './render/text.ts';
 
 export const MAX_NODES = 500;
 /** Levels of nodes, the root node being the first. */
@@ -39,9 +40,9 @@ export function parseOutline(rootNode: unknown): OutlineNode {
       return undefined;
     }
     const text = value.trim();
-    if (text.length > max)
-      fail(`${at}.${name}`, `${label.zh}不能超过 ${max} 个字符`, `${label.en} must have at most ${max} characters`);
-    return text.length > max ? undefined : text;
+    if (countCharacters(text) <= max) return text;
+    fail(`${at}.${name}`, `${label.zh}不能超过 ${max} 个字符`, `${label.en} must have at most ${max} characters`);
+    return undefined;
   };
 
   const required = (source: Record<string, unknown>, at: string, name: string, max: number): string => {

@@ -1,4 +1,5 @@
 import type { ReportLanguage } from '../render/document.ts';
+import { shorten } from '../render/text.ts';
 import { limits } from './limits.ts';
 import type { GridPart, Point, Series } from './parts.ts';
 import { readParts } from './read.ts';
@@ -56,15 +57,10 @@ function fact(
   text: string,
   points: Point[],
 ): Fact {
-  const cut = text.length > limits.factChars ? `${text.slice(0, limits.factChars - 1).toWellFormed()}…` : text;
   const figures = points.map((point) => ({ label: point.label, value: point.value, text: point.text }));
-  return { kind, path, label, value: cutValue(value), text: cut, figures };
+  const short = typeof value === 'string' ? shorten(value, limits.factChars) : value;
+  return { kind, path, label, value: short, text: shorten(text, limits.factChars), figures };
 }
-
-const cutValue = (value: Fact['value']): Fact['value'] =>
-  typeof value === 'string' && value.length > limits.factChars
-    ? `${value.slice(0, limits.factChars - 1).toWellFormed()}…`
-    : value;
 
 function rowFacts(part: GridPart, words: Words): Fact[] {
   const seriesOf = new Map(part.series.map((series) => [series.name, series]));

@@ -1,3 +1,4 @@
+import { shorten } from '../render/text.ts';
 import { periodGrid, shareGrid } from './grids.ts';
 import { limits } from './limits.ts';
 import { materialTexts, type Part, type ReadOptions, type ValuesPart } from './parts.ts';
@@ -122,7 +123,7 @@ class Reader {
     const texts = materialTexts(language);
     const shown = value.slice(0, limits.listItems).map((item) => printValue(item, key, language));
     const text = shown.join(texts.and) || '—';
-    const cut = text.length > limits.cellChars ? `${text.slice(0, limits.cellChars).toWellFormed()}…` : text;
+    const cut = shorten(text, limits.cellChars);
     return value.length > limits.listItems ? cut + texts.etc(value.length) : cut;
   }
 

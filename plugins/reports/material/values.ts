@@ -1,5 +1,5 @@
 import type { ReportLanguage } from '../render/document.ts';
-import { plainLine, plainText } from '../render/text.ts';
+import { countCharacters, firstCharacters, plainLine, plainText, shorten } from '../render/text.ts';
 import { limits } from './limits.ts';
 
 /** A number as it was written: 1.2亿元 is `{ value: 1.2, unit: '亿元', factor: 1e8, base: '元' }`. */
@@ -121,17 +121,16 @@ export function printValue(value: unknown, label: string, language: ReportLangua
 }
 
 function cutText(text: string, language: ReportLanguage): string {
-  // Cleaning a text of megabytes to print a page of it would be waste.
-  const clean = plainText(text.slice(0, limits.cellChars * 2)).trim();
-  const left = text.length - limits.cellChars;
-  if (left <= 0) return clean;
-  const note = language === 'en' ? `… (${groupDigits(left)} more characters)` : `……（后略 ${groupDigits(left)} 字）`;
-  return clean.slice(0, limits.cellChars).toWellFormed() + note;
+  // Cleaning a text of megabytes to print a few pages of it would be waste.
+  const kept = firstCharacters(text, limits.cellChars);
+  const clean = plainText(kept).trim();
+  if (kept.length === text.length) return clean;
+  const left = groupDigits(countCharacters(text.slice(kept.length)));
+  return clean + (language === 'en' ? `… (${left} more characters)` : `……（后略 ${left} 字）`);
 }
 
 export function printLabel(key: string): string {
-  const label = plainLine(key.slice(0, limits.labelChars * 2));
-  return label.length > limits.labelChars ? `${label.slice(0, limits.labelChars - 1).toWellFormed()}…` : label || '—';
+  return shorten(plainLine(key.slice(0, limits.labelChars * 4)), limits.labelChars) || '—';
 }
 
 /** Own entries of an object, in its order; a `__proto__` key is one like any other. */
@@ -174,5 +173,5 @@ export function printNested(value: unknown, label: string, language: ReportLangu
   };
   visit(value, label, 0);
   if (text === '') return '—';
-  return text.length > limits.cellChars ? `${text.slice(0, limits.cellChars).toWellFormed()}…` : text;
+  return shorten(text, limits.cellChars);
 }

@@ -1,5 +1,6 @@
 import type { ChartBlock, TableBlock } from './document.ts';
 import type { ReportLabels } from './labels.ts';
+import { shorten } from './text.ts';
 
 /** Colours that stay apart in print and for colour-blind readers; series beyond them repeat. */
 export const palette = [
@@ -90,5 +91,4 @@ const formatValue = (value: number | null): string =>
     : value.toLocaleString('en-US', { maximumFractionDigits: 6, signDisplay: 'negative' });
 
 /** A name cut to a length, with an ellipsis. */
-export const cut = (name: string, length: number): string =>
-  name.length > length ? `${name.slice(0, length - 1).toWellFormed()}…` : name;
+export const cut = (name: string, length: number): string => shorten(name, length);

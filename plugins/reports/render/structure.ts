@@ -1,6 +1,6 @@
 import type { Block, LabelledValue, ReportDocument, ReportSection, SourceEntry } from './document.ts';
 import type { ReportLabels } from './labels.ts';
-import { plainLine } from './text.ts';
+import { plainLine, shorten } from './text.ts';
 
 /** A section in reading order, with what every renderer needs to know about its place. */
 export interface PlacedSection {
@@ -55,10 +55,7 @@ export function coverRows(document: ReportDocument, labels: ReportLabels): Label
 
 const maxCaption = 90;
 
-const short = (title: string): string => {
-  const line = plainLine(title);
-  return line.length > maxCaption ? `${line.slice(0, maxCaption - 1).toWellFormed()}…` : line;
-};
+const short = (title: string): string => shorten(plainLine(title), maxCaption);
 
 /** Captions of all tables and charts, numbered in reading order; a table without a title has none. */
 export function blockCaptions(placed: PlacedSection[], labels: ReportLabels): Map<Block, string> {

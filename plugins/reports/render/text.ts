@@ -37,3 +37,24 @@ export function numericColumns(rows: string[][], columns: number): boolean[] {
     return filled > 0 && numeric >= filled * 0.8;
   });
 }
+
+/** Characters as people count them: an emoji or a rare Han character is one and not two. */
+export function countCharacters(text: string): number {
+  let count = 0;
+  for (const _ of text) count += 1;
+  return count;
+}
+
+/** The first characters of a text; never half a character. */
+export function firstCharacters(text: string, count: number): string {
+  if (text.length <= count) return text;
+  // Two UTF-16 units a character at most: of a text of megabytes no more than that is looked at.
+  return [...text.slice(0, 2 * count)].slice(0, count).join('');
+}
+
+/** A text of at most so many characters; a longer one ends in an ellipsis. */
+export function shorten(text: string, count: number): string {
+  if (text.length <= count) return text;
+  const kept = firstCharacters(text, count);
+  return kept.length === text.length ? text : `${firstCharacters(text, count - 1)}…`;
+}

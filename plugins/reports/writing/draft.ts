@@ -1,5 +1,6 @@
 import type { OutlineDraft } from '../catalogue.ts';
 import type { OutlineNode, OutlineType } from '../public.ts';
+import { firstCharacters } from '../render/text.ts';
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -10,7 +11,7 @@ const titleOf = (value: unknown): string | undefined => {
     typeof value === 'string'
       ? value.replace(/^\s*(?:第[一二三四五六七八九十百\d]+[章节]|\d+(?:\.\d+)*[.、]?)\s*/, '').trim()
       : '';
-  return text === '' ? undefined : text.slice(0, 200);
+  return text === '' ? undefined : firstCharacters(text, 200);
 };
 
 /**

@@ -1,4 +1,5 @@
 import type { LabelledValue, ReportLanguage } from '../render/document.ts';
+import { shorten } from '../render/text.ts';
 
 const LABELS: Record<string, { zh: string; en: string }> = {
   enterpriseId: { zh: '企业编号', en: 'Enterprise id' },
@@ -27,8 +28,8 @@ export function labelled(free: Record<string, unknown>, language: ReportLanguage
       const known = Object.hasOwn(VALUES, text) ? VALUES[text] : undefined;
       const label = Object.hasOwn(LABELS, key) ? LABELS[key] : undefined;
       return {
-        label: (label?.[language] ?? key).slice(0, 100),
-        value: (known?.[language] ?? text).slice(0, MAX_CHARS).toWellFormed(),
+        label: shorten(label?.[language] ?? key, 100),
+        value: shorten(known?.[language] ?? text, MAX_CHARS),
       };
     });
 }
