@@ -1,6 +1,6 @@
 import { reports as contract } from '../../../core/contracts/reports.ts';
 import { defineRoute, defineRoutes, EmptyReply, EventStream, FileReply } from '../../../core/http/route.ts';
-import { freeObject, id, nullable, oneOf, Type, text } from '../../../core/schema.ts';
+import { freeObject, id, oneOf, Type, text } from '../../../core/schema.ts';
 import { ReportInputError } from '../errors.ts';
 import { DELIVERED_STATUS, OUTLINE_TYPE, type ProgressMessage, type ReportService, TASK_STATUS } from '../public.ts';
 import {
@@ -8,10 +8,12 @@ import {
   detailView,
   FORMAT_NAMES,
   formatOf,
+  given,
   label,
   modelConfigId,
   Outline,
   OutlineTree,
+  optional,
   outlineId,
   Package,
   Progress,
@@ -57,16 +59,13 @@ export const reportRoutes = (reports: ReportService) =>
         summary: { zh: '创建报告任务', en: 'Creates a report task' },
         body: Type.Object({
           taskName,
-          description: Type.Optional(nullable(description, label('任务描述', 'Description'))),
-          modelConfigId: Type.Optional(modelConfigId),
-          parameters: Type.Optional(parameters),
+          description: optional(description),
+          modelConfigId: optional(modelConfigId),
+          parameters: optional(parameters),
         }),
         reply: Task,
         handler: async ({ principal, body, request }) =>
-          taskView(
-            await reports.createTask(principal, { ...body, description: body.description ?? '' }),
-            request.language,
-          ),
+          taskView(await reports.createTask(principal, given(body)), request.language),
       }),
       defineRoute({
         method: 'GET',
@@ -102,19 +101,26 @@ export const reportRoutes = (reports: ReportService) =>
         summary: { zh: '更新任务', en: 'Changes a task' },
         params: taskId,
         body: Type.Object({
-          taskName: Type.Optional(taskName),
-          description: Type.Optional(description),
-          modelConfigId: Type.Optional(modelConfigId),
-          parameters: Type.Optional(parameters),
+          taskName: optional(taskName),
+          description: optional(description),
+          modelConfigId: optional(modelConfigId),
+          parameters: optional(parameters),
         }),
         reply: Task,
         errors: ['REPORT_TASK_NOT_FOUND', 'TASK_STEP_RUNNING', 'TASK_TERMINAL'],
         handler: async ({ principal, params, body, request }) => {
-          if (Object.keys(body).length === 0) {
+          // A name cannot be cleared, everything else can.
+          const changes = {
+            ...given(body),
+            ...(body.description === null && { description: '' }),
+            ...(body.modelConfigId === null && { modelConfigId: null }),
+            ...(body.parameters === null && { parameters: {} }),
+          };
+          if (Object.keys(changes).length === 0) {
             const message = { zh: '至少需要一个要更新的字段', en: 'Name at least one field to change' };
             throw new ReportInputError([{ field: 'body', message }]);
           }
-          return taskView(await reports.updateTask(principal, params.taskId, body), request.language);
+          return taskView(await reports.updateTask(principal, params.taskId, changes), request.language);
         },
       }),
       defineRoute({
@@ -155,12 +161,13 @@ export const reportRoutes = (reports: ReportService) =>
         params: taskId,
         body: Type.Object({
           title: text({ minLength: 1, maxLength: 200, ...label('大纲标题', 'Outline title') }),
-          type: oneOf(OUTLINE_TYPE, { default: 'LEVEL1', ...label('大纲类型', 'Outline type') }),
+          // The messages add 类型 themselves.
+          type: optional(oneOf(OUTLINE_TYPE, { default: 'LEVEL1', ...label('大纲层级', 'Outline type') })),
           rootNode: OutlineTree,
         }),
         reply: Outline,
         errors: ['REPORT_TASK_NOT_FOUND', 'TASK_STEP_RUNNING', 'TASK_TERMINAL'],
-        handler: ({ principal, params, body }) => reports.postOutline(principal, params.taskId, body),
+        handler: ({ principal, params, body }) => reports.postOutline(principal, params.taskId, given(body)),
       }),
       defineRoute({
         method: 'POST',
@@ -184,14 +191,16 @@ export const reportRoutes = (reports: ReportService) =>
         params: taskId,
         body: Type.Object({
           knowledgeUnitId: text({ minLength: 1, maxLength: 100, ...label('知识单元编号', 'Knowledge unit id') }),
-          status: oneOf(DELIVERED_STATUS, { default: 'READY', ...label('资料包状态', 'Status') }),
-          autoData: freeObject({ default: {}, ...label('自动采集数据', 'Automatic data') }),
-          manualData: Type.String({ default: '', maxLength: 200_000, ...label('人工补充内容', 'Manual data') }),
-          dataSources: freeObject({ default: {}, ...label('数据来源', 'Data sources') }),
+          status: optional(oneOf(DELIVERED_STATUS, { default: 'READY', ...label('资料包状态', 'Status') })),
+          autoData: optional(freeObject({ default: {}, ...label('自动采集数据', 'Automatic data') })),
+          manualData: optional(
+            Type.String({ default: '', maxLength: 200_000, ...label('人工补充内容', 'Manual data') }),
+          ),
+          dataSources: optional(freeObject({ default: {}, ...label('数据来源', 'Data sources') })),
         }),
         reply: Package,
         errors: ['REPORT_TASK_NOT_FOUND', 'TASK_TERMINAL', 'DATA_PACKAGE_CONFIRMED', 'DATA_PACKAGE_LIMIT'],
-        handler: ({ principal, params, body }) => reports.postPackage(principal, params.taskId, body),
+        handler: ({ principal, params, body }) => reports.postPackage(principal, params.taskId, given(body)),
       }),
       defineRoute({
         method: 'POST',
@@ -201,12 +210,12 @@ export const reportRoutes = (reports: ReportService) =>
         params: packageId,
         bodyOptional: true,
         body: Type.Object({
-          confirmerId: Type.Optional(text({ maxLength: 100, ...label('确认人编号', 'Confirmer id') })),
-          confirmerName: Type.Optional(text({ maxLength: 100, ...label('确认人姓名', 'Confirmer name') })),
+          confirmerId: optional(text({ maxLength: 100, ...label('确认人编号', 'Confirmer id') })),
+          confirmerName: optional(text({ maxLength: 100, ...label('确认人姓名', 'Confirmer name') })),
         }),
         reply: Package,
         errors: ['DATA_PACKAGE_NOT_FOUND', 'DATA_PACKAGE_NOT_READY', 'DATA_PACKAGE_CONFIRMED', 'TASK_TERMINAL'],
-        handler: ({ principal, params, body }) => reports.confirmPackage(principal, params.packageId, body),
+        handler: ({ principal, params, body }) => reports.confirmPackage(principal, params.packageId, given(body)),
       }),
       defineRoute({
         method: 'POST',
@@ -216,9 +225,9 @@ export const reportRoutes = (reports: ReportService) =>
         params: taskId,
         body: Type.Object({
           title: text({ minLength: 1, maxLength: 200, ...label('报告标题', 'Report title') }),
-          format: oneOf(FORMAT_NAMES, { default: 'PDF', ...label('报告格式', 'Format') }),
-          outlineId: Type.Optional(id('outline', label('大纲编号', 'Outline id'))),
-          metadata: freeObject({ default: {}, maxBytes: 64 * 1024, ...label('元数据', 'Metadata') }),
+          format: optional(oneOf(FORMAT_NAMES, { default: 'PDF', ...label('报告格式', 'Format') })),
+          outlineId: optional(id('outline', label('大纲编号', 'Outline id'))),
+          metadata: optional(freeObject({ default: {}, ...label('元数据', 'Metadata') })),
         }),
         reply: ReportReply,
         errors: [
@@ -232,9 +241,10 @@ export const reportRoutes = (reports: ReportService) =>
           'REPORT_MODEL_UNAVAILABLE',
         ],
         handler: async ({ principal, params, body, request }) => {
+          const { format, ...wanted } = given(body);
           const report = await reports.createReport(principal, params.taskId, {
-            ...body,
-            format: formatOf(body.format),
+            ...wanted,
+            ...(format && { format: formatOf(format) }),
           });
           return reportView(report, request.language);
         },

@@ -1,5 +1,5 @@
 import type { Language } from '../../../core/contracts/contract.ts';
-import { freeObject, id, nullable, oneOf, Type, text, time } from '../../../core/schema.ts';
+import { freeObject, id, nullable, oneOf, type TSchema, Type, text, time } from '../../../core/schema.ts';
 import {
   type DataPackage,
   DELIVERED_STATUS,
@@ -17,6 +17,15 @@ export const label = (zh: string, en: string) => ({ label: { zh, en } });
 export const FORMAT_NAMES = ['PDF', 'DOCX', 'WORD', 'HTML', 'MARKDOWN'] as const;
 export const formatOf = (name: (typeof FORMAT_NAMES)[number]): ReportFormat => (name === 'WORD' ? 'DOCX' : name);
 
+/** A field that may be left out; null says the same. */
+export const optional = <S extends TSchema>(schema: S) => Type.Optional(nullable(schema));
+
+type Given<T> = { [Name in keyof T]: Exclude<T[Name], null> };
+
+/** A body without the fields that are null. */
+export const given = <T extends object>(body: T): Given<T> =>
+  Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null)) as Given<T>;
+
 export const taskId = Type.Object({ taskId: id('task', label('任务编号', 'Task id')) });
 export const outlineId = Type.Object({ outlineId: id('outline', label('大纲编号', 'Outline id')) });
 export const packageId = Type.Object({ packageId: id('package', label('资料包编号', 'Data package id')) });
@@ -24,10 +33,10 @@ export const reportId = Type.Object({ reportId: id('report', label('报告编号
 
 export const taskName = text({ minLength: 1, maxLength: 200, ...label('任务名称', 'Task name') });
 export const description = text({ maxLength: 2000, ...label('任务描述', 'Description') });
-export const modelConfigId = nullable(Type.String({ maxLength: 100 }), label('模型配置编号', 'Model configuration id'));
+export const modelConfigId = Type.String({ maxLength: 100, ...label('模型配置编号', 'Model configuration id') });
 export const parameters = freeObject({
   ...label('任务参数', 'Parameters'),
-  maxBytes: 64 * 1024,
+
   description: 'free keys; known: enterpriseId, reportType',
 });
 

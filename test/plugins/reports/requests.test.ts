@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { MAX_NODES } from '../../../plugins/reports/outline.ts';
+import { MAX_PACKAGES } from '../../../plugins/reports/service/packages.ts';
 import { startTestServer, type TestServer } from '../../support/app.ts';
 import { type ReportClient, reportClient } from './client.ts';
 
@@ -35,4 +37,100 @@ test('progress: a reconnect with the current id of a waiting task gets the curre
   assert.equal(next?.data.status, 'PENDING_OUTLINE_CONFIRM');
   assert.ok((next?.id ?? 0) > (current?.id ?? 0));
   again.close();
+});
+
+test('limits: a package fills the whole body, a task has room for more packages than an outline has nodes', async () => {
+  const taskId = await newTask();
+  const post = (body: unknown) => client.call('POST', `/tasks/${taskId}/data-packages`, { body });
+  const wide = Object.fromEntries(Array.from({ length: 60_000 }, (_, at) => [`键${at}`, at]));
+  assert.equal((await post({ knowledgeUnitId: 'ku_wide', autoData: wide })).status, 200);
+  const large = await post({ knowledgeUnitId: 'ku_large', autoData: { 文: 'x'.repeat(2_000_000) } });
+  assert.equal(large.status, 200, large.text.slice(0, 300));
+  const sources = await post({ knowledgeUnitId: 'ku_source', dataSources: { 说明: '源'.repeat(80_000) } });
+  assert.equal(sources.status, 200, sources.text.slice(0, 300));
+  const refused = await post({ knowledgeUnitId: 'ku_source', dataSources: { 说明: '源'.repeat(90_000) } });
+  assert.equal(refused.status, 400);
+  assert.match(refused.body.errors[0].message, /数据来源不能超过 256 KiB/);
+  const many = await post({ knowledgeUnitId: 'ku_many', autoData: { 列: Array.from({ length: 200_001 }, () => 1) } });
+  assert.equal(many.status, 400);
+  assert.match(many.body.errors[0].message, /200000 个值/);
+  assert.ok(MAX_PACKAGES >= MAX_NODES + 100);
+});
+
+test('limits: all lengths count characters, as people do', async () => {
+  const taskId = await newTask();
+  const face = '😀';
+  const outline = (title: string, nodeId: string, chapterNumber: string) =>
+    client.call('POST', `/tasks/${taskId}/outline`, {
+      body: { title: face.repeat(200), rootNode: { nodeId, title, chapterNumber, knowledgeUnitId: face.repeat(100) } },
+    });
+  const posted = await outline(face.repeat(200), face.repeat(100), face.repeat(50));
+  assert.equal(posted.status, 200, posted.text);
+  for (const refused of [
+    await outline(face.repeat(201), 'n', '1'),
+    await outline('t', face.repeat(101), '1'),
+    await outline('t', 'n', face.repeat(51)),
+  ]) {
+    assert.equal(refused.status, 400);
+    assert.match(refused.body.errors[0].message, /不能超过 \d+ 个字符/);
+  }
+  const { modelConfigId } = await client.ok('POST', '/tasks', { taskName: 'x', modelConfigId: face.repeat(100) });
+  assert.equal([...modelConfigId].length, 100);
+});
+
+test('null: an optional field that is null is absent, or cleared by an update', async () => {
+  const created = await client.ok('POST', '/tasks', {
+    taskName: '贷前调查',
+    description: null,
+    modelConfigId: null,
+    parameters: null,
+  });
+  assert.deepEqual([created.description, created.modelConfigId, created.parameters], ['', null, {}]);
+  const { taskId } = created;
+  const put = (body: unknown) => client.ok('PUT', `/tasks/${taskId}`, body);
+  await put({ description: '说明', modelConfigId: 'm', parameters: { a: 1 } });
+  const cleared = await put({ taskName: null, description: null, modelConfigId: null, parameters: null });
+  assert.deepEqual(
+    [cleared.taskName, cleared.description, cleared.modelConfigId, cleared.parameters],
+    ['贷前调查', '', null, {}],
+  );
+  assert.equal((await client.call('PUT', `/tasks/${taskId}`, { body: { taskName: null } })).status, 400);
+  assert.equal((await client.call('POST', '/tasks', { body: { taskName: null } })).status, 400);
+
+  const rootNode = { nodeId: 'r', title: 'r', chapterNumber: null, knowledgeUnitId: null, children: null };
+  const outline = await client.ok('POST', `/tasks/${taskId}/outline`, { title: '大纲', type: null, rootNode });
+  assert.equal(outline.type, 'LEVEL1');
+  await client.ok('POST', `/outline/${outline.outlineId}/confirm`, { confirmerId: 'u', confirmerName: '张三' });
+  const nothing = { status: null, autoData: null, manualData: null, dataSources: null };
+  const delivered = await client.ok('POST', `/tasks/${taskId}/data-packages`, { knowledgeUnitId: 'ku_1', ...nothing });
+  assert.deepEqual(
+    [delivered.status, delivered.autoData, delivered.manualData, delivered.dataSources],
+    ['READY', {}, '', {}],
+  );
+  await client.ok('POST', `/data-packages/${delivered.packageId}/confirm`, { confirmerId: null, confirmerName: null });
+  const report = await client.ok('POST', `/tasks/${taskId}/reports`, {
+    title: '报告',
+    format: null,
+    outlineId: null,
+    metadata: null,
+  });
+  assert.deepEqual([report.format, report.outlineId, report.metadata], ['PDF', outline.outlineId, {}]);
+});
+
+test('messages: a label stands once', async () => {
+  const taskId = await newTask();
+  const rootNode = { nodeId: 'r', title: 'r' };
+  for (const [path, body] of [
+    ['outline', { title: '大纲', type: 5, rootNode }],
+    ['outline', { title: '大纲', type: 'LEVEL9', rootNode }],
+    ['data-packages', { knowledgeUnitId: 'k', status: 5, manualData: 5, autoData: 5, dataSources: [] }],
+    ['reports', { title: 5, format: 5, metadata: 5, outlineId: 5 }],
+  ] as const) {
+    const { status, body: answer } = await client.call('POST', `/tasks/${taskId}/${path}`, { body });
+    assert.equal(status, 400);
+    for (const { field, message } of answer.errors) {
+      assert.doesNotMatch(message, /(\p{Script=Han}{2,})\1/u, message);
+      assert.match(message, /^\p{Script=Han}/u, `${field}: ${message}`);
+    }
+  }
 });
