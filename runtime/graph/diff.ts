@@ -42,12 +42,12 @@ export function diffGraphs(a: Graph, b: Graph): GraphDiff {
   return { nodes, edges, same };
 }
 
-const nodeKey = (item: Record<string, unknown>) => textOf(item['id']);
+const nodeKey = (item: Record<string, unknown>) => textOf(item.id);
 
 const edgeKey = (item: Record<string, unknown>) => {
-  if (typeof item['id'] === 'string' && item['id'] !== '') return item['id'];
-  const handle = textOf(item['sourceHandle']);
-  return `${textOf(item['source'])}${handle === '' ? '' : `:${handle}`} -> ${textOf(item['target'])}`;
+  if (typeof item.id === 'string' && item.id !== '') return item.id;
+  const handle = textOf(item.sourceHandle);
+  return `${textOf(item.source)}${handle === '' ? '' : `:${handle}`} -> ${textOf(item.target)}`;
 };
 
 function byKey(list: unknown, keyOf: (item: Record<string, unknown>) => string): Map<string, unknown> {

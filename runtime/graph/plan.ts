@@ -195,13 +195,13 @@ function buildPlan(read: readonly ReadNode[], structure: Structure): Plan {
 
 function addLoop(node: DraftNode, body: DraftScope, returns: readonly PlanEdge[]): void {
   const { data } = node;
-  const variable = data['item_variable'];
-  const handling = data['error_handling'];
-  const concurrency = data['concurrency'];
+  const variable = data.item_variable;
+  const handling = data.error_handling;
+  const concurrency = data.concurrency;
   body.loop = node;
   node.loop = {
     body,
-    itemsPath: typeof data['items_path'] === 'string' ? parsePath(data['items_path']) : undefined,
+    itemsPath: typeof data.items_path === 'string' ? parsePath(data.items_path) : undefined,
     itemVariable: typeof variable === 'string' && variable !== '' ? variable : 'item',
     errorHandling: handling === 'continue' || handling === 'remove' ? handling : 'stop',
     concurrency:

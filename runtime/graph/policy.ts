@@ -5,16 +5,16 @@ import { isRecord } from './values.ts';
 
 /** Reads the common error policy of `data`; values out of range are brought into it. */
 export function readPolicy(data: Readonly<Record<string, unknown>>): ErrorPolicy {
-  const onError = data['on_error'];
-  const retry = isRecord(data['retry']) ? data['retry'] : {};
-  const timeoutMs = bounded(data['timeout_ms'], 1, 86_400_000 * 30, 0);
+  const onError = data.on_error;
+  const retry = isRecord(data.retry) ? data.retry : {};
+  const timeoutMs = bounded(data.timeout_ms, 1, 86_400_000 * 30, 0);
   return {
     onError: onError === 'continue' || onError === 'default' ? onError : 'fail',
-    defaultValue: data['default_value'] ?? null,
+    defaultValue: data.default_value ?? null,
     retry: {
-      max: Math.floor(bounded(retry['max'], 0, GRAPH_LIMITS.retries, 0)),
-      delayMs: bounded(retry['delay_ms'], 0, GRAPH_LIMITS.retryDelayMs, 0),
-      factor: bounded(retry['factor'], 1, 10, 2),
+      max: Math.floor(bounded(retry.max, 0, GRAPH_LIMITS.retries, 0)),
+      delayMs: bounded(retry.delay_ms, 0, GRAPH_LIMITS.retryDelayMs, 0),
+      factor: bounded(retry.factor, 1, 10, 2),
     },
     timeoutMs: timeoutMs > 0 ? timeoutMs : undefined,
   };
@@ -33,7 +33,7 @@ export const retryDelay = ({ retry }: ErrorPolicy, attempt: number): number =>
 export function policyProblems(data: Readonly<Record<string, unknown>>): LocalText[] {
   const problems: LocalText[] = [];
   const say = (zh: string, en: string) => problems.push({ zh, en });
-  const onError = data['on_error'];
+  const onError = data.on_error;
   if (given(onError) && onError !== 'fail' && onError !== 'continue' && onError !== 'default') {
     say('on_error 只能是 fail、continue 或 default', 'on_error must be fail, continue or default');
   }
@@ -42,15 +42,15 @@ export function policyProblems(data: Readonly<Record<string, unknown>>): LocalTe
       say(`${name} 必须是 ${least} 到 ${most} 的数字`, `${name} must be a number from ${least} to ${most}`);
     }
   };
-  range('timeout_ms', data['timeout_ms'], 1, 86_400_000 * 30);
-  const retry = data['retry'];
+  range('timeout_ms', data.timeout_ms, 1, 86_400_000 * 30);
+  const retry = data.retry;
   if (!given(retry)) return problems;
   if (!isRecord(retry))
     say('retry 必须是对象 {max, delay_ms, factor}', 'retry must be an object {max, delay_ms, factor}');
   else {
-    range('retry.max', retry['max'], 0, GRAPH_LIMITS.retries);
-    range('retry.delay_ms', retry['delay_ms'], 0, GRAPH_LIMITS.retryDelayMs);
-    range('retry.factor', retry['factor'], 1, 10);
+    range('retry.max', retry.max, 0, GRAPH_LIMITS.retries);
+    range('retry.delay_ms', retry.delay_ms, 0, GRAPH_LIMITS.retryDelayMs);
+    range('retry.factor', retry.factor, 1, 10);
   }
   return problems;
 }

@@ -54,7 +54,7 @@ export function createPurePerformer(): { perform(step: Step): Performed | undefi
           return { output: value, unresolved };
         }
         case 'output': {
-          if (typeof data['template'] !== 'string' || data['template'] === '') {
+          if (typeof data.template !== 'string' || data.template === '') {
             return { output: underKey(data, input), unresolved: [] };
           }
           const template = cached(templates, data, () => parseTemplate(textField(data, 'template')));
@@ -75,7 +75,7 @@ const textField = (data: Readonly<Record<string, unknown>>, name: string): strin
 };
 
 const underKey = (data: Readonly<Record<string, unknown>>, value: unknown): unknown => {
-  const key = data['output_key'];
+  const key = data.output_key;
   return typeof key === 'string' && key !== '' ? { [key]: value } : value;
 };
 
@@ -88,7 +88,7 @@ interface InputField {
 
 /** Fields of an `input` node, from `fields` or the short form `key` and `default`. */
 export function inputFields(data: Readonly<Record<string, unknown>>): InputField[] {
-  const list: unknown[] = Array.isArray(data['fields']) ? data['fields'] : [];
+  const list: unknown[] = Array.isArray(data.fields) ? data.fields : [];
   const fields = list.filter(isRecord).flatMap((field): InputField[] => {
     const { name, type, required } = field;
     if (typeof name !== 'string' || name === '') return [];
@@ -96,7 +96,7 @@ export function inputFields(data: Readonly<Record<string, unknown>>): InputField
   });
   const { key } = data;
   if (fields.length > 0 || typeof key !== 'string' || key === '') return fields;
-  return [{ name: key, type: data['type'], required: data['required'] === true, fallback: own(data, 'default') }];
+  return [{ name: key, type: data.type, required: data.required === true, fallback: own(data, 'default') }];
 }
 
 function fillInput(data: Readonly<Record<string, unknown>>, { input, scope }: Step): unknown {
@@ -133,12 +133,12 @@ function typed(value: unknown, type: unknown): unknown {
 }
 
 function fillOutput(data: Readonly<Record<string, unknown>>, template: Template, scope: Scope) {
-  if (data['format'] !== 'json') {
+  if (data.format !== 'json') {
     const { text, unresolved } = renderTemplate(template, scope);
     return { value: text, unresolved };
   }
   const unresolved: string[] = [];
-  const whole = tryJson(String(data['template']));
+  const whole = tryJson(String(data.template));
   // A template that is JSON by itself is filled value by value: so quotes and line breaks in values cannot break it.
   if (whole) return { value: fillDeep(whole.value, scope, unresolved), unresolved };
   const filled = templateValue(template, scope);

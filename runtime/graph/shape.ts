@@ -84,11 +84,11 @@ function readNodes(list: readonly unknown[], { nodes, errors }: ReadGraph): Map<
       errors.push(nodeProblem('NODE_ID_REPEATED', id, '节点 id 重复', 'the id is used twice'));
       return;
     }
-    const data = isRecord(node['data']) ? node['data'] : {};
-    if (node['data'] !== undefined && node['data'] !== null && !isRecord(node['data'])) {
+    const data = isRecord(node.data) ? node.data : {};
+    if (node.data !== undefined && node.data !== null && !isRecord(node.data)) {
       errors.push(nodeProblem('SHAPE_INVALID', id, 'data 必须是对象', 'data must be an object'));
     }
-    const parent = node['parentNode'] ?? node['parentId'] ?? data['parent_id'];
+    const parent = node.parentNode ?? node.parentId ?? data.parent_id;
     const read: ReadNode = {
       index: nodes.length,
       id,
@@ -109,7 +109,7 @@ function readEdges(list: readonly unknown[], graph: ReadGraph): void {
   const pairs = new Set<string>();
   list.forEach((raw, at) => {
     const edge = isRecord(raw) ? raw : {};
-    const id = typeof edge['id'] === 'string' && edge['id'] !== '' ? edge['id'] : undefined;
+    const id = typeof edge.id === 'string' && edge.id !== '' ? edge.id : undefined;
     const { source, target } = edge;
     if (typeof source !== 'string' || typeof target !== 'string') {
       errors.push(edgeProblem('SHAPE_INVALID', { id, at }, '缺少 source 或 target', 'source or target is missing'));
@@ -125,8 +125,8 @@ function readEdges(list: readonly unknown[], graph: ReadGraph): void {
       );
     }
     if (!from || !to) return;
-    const handle = handleOf(edge['sourceHandle'] ?? edge['source_handle']);
-    const label = handleOf(edge['label']);
+    const handle = handleOf(edge.sourceHandle ?? edge.source_handle);
+    const label = handleOf(edge.label);
     if (from === to) {
       const shown = shownId(source);
       errors.push(

@@ -36,21 +36,21 @@ const problem = (zh: string, en: string) => new AppError('invalid', 'TRANSFORM_I
  * @throws {AppError} TRANSFORM_INVALID; EXPRESSION_INVALID of a computed field
  */
 export function parseTransform(data: Readonly<Record<string, unknown>>): Transform {
-  const mode = TRANSFORM_MODES.find((known) => known === (data['mode'] ?? 'mapping'));
+  const mode = TRANSFORM_MODES.find((known) => known === (data.mode ?? 'mapping'));
   if (!mode) {
     throw problem(
-      `未知的转换模式 ${shown(data['mode'])}，可用：${TRANSFORM_MODES.join('、')}`,
-      `unknown mode ${shown(data['mode'])}, known are ${TRANSFORM_MODES.join(', ')}`,
+      `未知的转换模式 ${shown(data.mode)}，可用：${TRANSFORM_MODES.join('、')}`,
+      `unknown mode ${shown(data.mode)}, known are ${TRANSFORM_MODES.join(', ')}`,
     );
   }
   const transform: Transform = {
     mode,
-    mapping: mode === 'mapping' || mode === 'all' ? readMapping(data['mapping']) : [],
-    filter: mode === 'filter' || mode === 'all' ? readFilter(data['filter_rules']) : [],
-    logic: readLogic(data['logic']),
-    itemsPath: readItemsPath(data['items_path']),
-    compute: mode === 'compute' || mode === 'all' ? readCompute(data['compute_rules']) : [],
-    sources: mode === 'merge' ? readSources(data['sources']) : undefined,
+    mapping: mode === 'mapping' || mode === 'all' ? readMapping(data.mapping) : [],
+    filter: mode === 'filter' || mode === 'all' ? readFilter(data.filter_rules) : [],
+    logic: readLogic(data.logic),
+    itemsPath: readItemsPath(data.items_path),
+    compute: mode === 'compute' || mode === 'all' ? readCompute(data.compute_rules) : [],
+    sources: mode === 'merge' ? readSources(data.sources) : undefined,
   };
   const none = !transform.mapping.length && !transform.filter.length && !transform.compute.length;
   if (mode !== 'merge' && none) {
@@ -81,15 +81,15 @@ function readFilter(value: unknown): Transform['filter'] {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) throw problem('filter_rules 必须是数组', 'filter_rules must be a list');
   return value.map((rule: unknown, at) => {
-    const operator = isRecord(rule) ? FILTER_OPERATORS.find((known) => known === rule['operator']) : undefined;
-    const field = isRecord(rule) ? (rule['field'] ?? '') : undefined;
+    const operator = isRecord(rule) ? FILTER_OPERATORS.find((known) => known === rule.operator) : undefined;
+    const field = isRecord(rule) ? (rule.field ?? '') : undefined;
     if (!isRecord(rule) || typeof field !== 'string' || !operator) {
       throw problem(
         `filter_rules 第 ${at + 1} 条需要 field 与 operator（${FILTER_OPERATORS.join(' ')}）`,
         `filter_rules ${at + 1} needs field and operator (${FILTER_OPERATORS.join(' ')})`,
       );
     }
-    return { field, operator, value: readValue(rule['value'] ?? null) };
+    return { field, operator, value: readValue(rule.value ?? null) };
   });
 }
 

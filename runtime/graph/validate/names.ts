@@ -31,7 +31,7 @@ export function nameWarnings(
   const declared = new Set<string>(['input']);
   for (const { type, data } of graph.nodes) {
     if (type === 'input') for (const { name } of inputFields(data)) declared.add(name);
-    if (type === 'output' && typeof data['output_key'] === 'string') declared.add(data['output_key']);
+    if (type === 'output' && typeof data.output_key === 'string') declared.add(data.output_key);
   }
   const open = structure ? mayHaveFields(graph, structure) : undefined;
   const warnings: Problem[] = [];
@@ -77,7 +77,7 @@ function namesNode(path: Path, { byId }: ReadGraph): boolean {
 function variablesOf({ index }: ReadNode, { nodes }: ReadGraph, { scope }: Structure): Set<string> {
   const names = new Set<string>();
   for (let loop = scope[index] ?? ROOT; loop !== ROOT; loop = scope[loop] ?? ROOT) {
-    const variable = nodes[loop]?.data['item_variable'];
+    const variable = nodes[loop]?.data.item_variable;
     names.add(typeof variable === 'string' && variable !== '' ? variable : 'item');
     names.add('index').add('total');
   }
@@ -90,7 +90,7 @@ function mayHaveFields({ nodes }: ReadGraph, { flow, scopes }: Structure): Uint8
   const gives = (from: number): boolean => {
     const node = nodes[from];
     if (!node) return false;
-    if (!TELL_NOTHING.has(node.type) || (node.type === 'llm' && node.data['output_format'] === 'json')) return true;
+    if (!TELL_NOTHING.has(node.type) || (node.type === 'llm' && node.data.output_format === 'json')) return true;
     const passes = node.type === 'condition' || node.type === 'input' || node.type === 'output' || node.type === 'loop';
     return passes && open[from] === 1;
   };

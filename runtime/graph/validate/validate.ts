@@ -159,7 +159,7 @@ function conditionWarnings({ nodes }: ReadGraph, { outgoing }: { outgoing: ReadE
 function modelWarnings({ nodes }: ReadGraph): Problem[] {
   const given = (value: unknown) => typeof value === 'string' && value !== '';
   return nodes
-    .filter(({ type, data }) => type === 'llm' && !(given(data['provider']) && given(data['model'])))
+    .filter(({ type, data }) => type === 'llm' && !(given(data.provider) && given(data.model)))
     .map(({ id }) =>
       nodeProblem(
         'MODEL_DEFAULT',

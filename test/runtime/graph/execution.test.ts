@@ -60,8 +60,8 @@ test('input: one predecessor as it is, several merged in the order of edges, oth
   };
   const plan = planOf(['start > a', 'start > b', 'start > c', 'start > d', 'b > m', 'a > m', 'c > m', 'd > m > end']);
   run(plan, { q: 1 }, { work });
-  assert.deepEqual(inputs['a'], { q: 1 });
-  assert.deepEqual(inputs['m'], { y: 1, x: 1, c: 'text', d: [1] });
+  assert.deepEqual(inputs.a, { q: 1 });
+  assert.deepEqual(inputs.m, { y: 1, x: 1, c: 'text', d: [1] });
 });
 
 const branches: [string, string[], number, string[], Record<string, string>][] = [

@@ -16,7 +16,7 @@ const data = {
   user: { name: '张三', tags: ['a', 'b'] },
   'llm-1': { text: 'ok' },
 };
-const valueOf = (source: string) => evaluate(parseExpression(source), scopeOf(data));
+const compute = (source: string) => evaluate(parseExpression(source), scopeOf(data));
 
 const cases: [string, unknown][] = [
   // the documented sample
@@ -110,7 +110,7 @@ const cases: [string, unknown][] = [
   ['{user.name} == "张三"', true],
 ];
 for (const [source, expected] of cases) {
-  test(`expression: ${source} is ${JSON.stringify(expected)}`, () => assert.deepEqual(valueOf(source), expected));
+  test(`expression: ${source} is ${JSON.stringify(expected)}`, () => assert.deepEqual(compute(source), expected));
 }
 
 const wrong: [string, string, number][] = [
@@ -148,7 +148,7 @@ const wrong: [string, string, number][] = [
 for (const [source, code, position] of wrong) {
   test(`expression: ${JSON.stringify(source)} is refused with ${code} at ${position}`, () => {
     assert.throws(
-      () => valueOf(source),
+      () => compute(source),
       (error) => error instanceof ExpressionError && error.code === code && error.position === position,
     );
   });
@@ -163,8 +163,8 @@ test('expression: length, nesting and chains are limited with a clear error', ()
   refused('['.repeat(9000));
   refused(`1${'+1'.repeat(4000)}`);
   refused(`"${'a'.repeat(10_001)}"`);
-  assert.equal(valueOf(`1${'+1'.repeat(400)}`), 401);
-  assert.equal(valueOf(`${'('.repeat(90)}1${')'.repeat(90)}`), 1);
+  assert.equal(compute(`1${'+1'.repeat(400)}`), 401);
+  assert.equal(compute(`${'('.repeat(90)}1${')'.repeat(90)}`), 1);
 });
 
 test('expression: the tree has places for editors and lists its paths', () => {

@@ -173,7 +173,7 @@ test('loop: items_path may be {input}, a node, or in braces', () => {
   for (const path of ['input', '{input}', 'a.list', '{{a.list}}', 'list']) {
     const plan = planOf(['start > a > loop > b > end'], [loop('loop', { items_path: path })]);
     const { execution } = run(plan, {}, { work: ({ nodeId, input }) => (nodeId === 'a' ? { list: [1, 2] } : input) });
-    assert.equal(execution.result?.['count'], 2, path);
+    assert.equal(execution.result?.count, 2, path);
   }
 });
 
@@ -183,9 +183,9 @@ test('loop: the result of an item is the last executed node, or what led back to
     [loop('loop'), node('c', 'condition', { expression: '{item} > 1' })],
   );
   const work = ({ nodeId, scope }: Step) => `${nodeId}${scope.lookup(['item'])}`;
-  assert.deepEqual(run(skipping, { items: [1, 2] }, { work }).execution.result?.['results'], ['b1', 'a2']);
+  assert.deepEqual(run(skipping, { items: [1, 2] }, { work }).execution.result?.results, ['b1', 'a2']);
   const back = planOf(['start > loop:body > a > b > loop', 'a > side > more', 'loop:done > end'], [loop('loop')]);
-  assert.deepEqual(run(back, { items: [1] }, { work }).execution.result?.['results'], ['b1']);
+  assert.deepEqual(run(back, { items: [1] }, { work }).execution.result?.results, ['b1']);
 });
 
 test('loop: nodes outside can be read inside, with and without an edge into the body', () => {
@@ -206,7 +206,7 @@ test('loop: nodes outside can be read inside, with and without an edge into the 
   );
   assert.equal(order.at(-1), 'loop[0]/a');
   const input = { items: [1], index: 0, total: 1, item: 1, o: 'x' };
-  assert.deepEqual(execution.result?.['results'], [{ o: 'x', pre: [1], input }]);
+  assert.deepEqual(execution.result?.results, [{ o: 'x', pre: [1], input }]);
 });
 
 test('loop: concurrency runs that many iterations at once and keeps the order of results', () => {
@@ -224,7 +224,7 @@ test('loop: concurrency runs that many iterations at once and keeps the order of
     },
   );
   assert.equal(most, 3);
-  assert.deepEqual(execution.result?.['results'], [0, 1, 2, 3, 4, 5, 6]);
+  assert.deepEqual(execution.result?.results, [0, 1, 2, 3, 4, 5, 6]);
 });
 
 test('loop: with concurrency and stop the first failed item is told, whichever failed first', () => {
@@ -267,7 +267,7 @@ test('loop: nested loops have their own variables and keys', () => {
     'end',
   ]);
   assert.deepEqual(
-    (execution.result?.['results'] as { results: unknown }[]).map(({ results }) => results),
+    (execution.result as { results: { results: unknown }[] }).results.map(({ results }) => results),
     [
       [
         [1, 0, 0],

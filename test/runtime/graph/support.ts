@@ -67,6 +67,8 @@ export interface RunOptions extends ExecutionOptions {
   /** Which of the open steps is reported next. Default the first. */
   choose?: (open: Step[]) => number;
   finished?: ReadonlyMap<string, Outcome>;
+  /** Called after every report. */
+  observe?: (execution: Execution) => void;
   /** Stop after so many reports. */
   atMost?: number;
 }
@@ -99,6 +101,7 @@ export function run(plan: Plan, input: unknown = {}, options: RunOptions = {}): 
       execution.fail(step, error);
     }
     note();
+    options.observe?.(execution);
     open.push(...execution.ready());
   }
   return ran;

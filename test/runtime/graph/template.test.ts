@@ -98,6 +98,6 @@ test('path: setting never reaches a prototype', () => {
   const target: Record<string, unknown> = {};
   setPath(target, ['constructor', 'prototype', 'polluted'], 1);
   assert.throws(() => setPath(target, ['a', '__proto__', 'polluted'], 1), { code: 'PATH_UNSAFE' });
-  assert.equal(({} as Record<string, unknown>)['polluted'], undefined);
+  assert.equal(({} as Record<string, unknown>).polluted, undefined);
   assert.deepEqual(Object.keys(target), ['constructor', 'a']);
 });

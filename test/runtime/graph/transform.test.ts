@@ -209,7 +209,7 @@ test('transform: any configuration and input give a value or an expected error, 
       } catch (error) {
         assert.ok(error instanceof AppError, String(error));
       }
-      assert.equal(({} as Record<string, unknown>)['polluted'], undefined);
+      assert.equal(({} as Record<string, unknown>).polluted, undefined);
       assert.equal(Object.getPrototypeOf({}), Object.prototype);
     }),
     { numRuns: 1000 },

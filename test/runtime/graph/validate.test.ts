@@ -232,7 +232,7 @@ test('validate: edges back to their loop are no cycles', () => {
 
 test('validate: the own check of a node type is asked and its complaints name the node', () => {
   const types = new Map(nodeTypes).set('work', {
-    check: (data) => (data['url'] ? [] : [{ zh: '缺少 url', en: 'url is missing' }]),
+    check: (data) => (data.url ? [] : [{ zh: '缺少 url', en: 'url is missing' }]),
     templates: ['url'],
   });
   const { nodes, edges: list } = graphOf(
