@@ -71,7 +71,7 @@ export async function renderDocx(report: ReportDocument): Promise<RenderedReport
 
 function content(report: ReportDocument, labels: ReportLabels): (Paragraph | Table | TableOfContents)[] {
   const placed = placeSections(report);
-  const captions = blockCaptions(placed, labels);
+  const captions = blockCaptions(placed, labels, true);
   const known = new Set(report.sources.map(({ ref }) => ref));
   const pairs = (rows: { label: string; value: string }[]) =>
     table(

@@ -18,7 +18,7 @@ import { numericColumns, plainLine, plainText } from './text.ts';
 export async function renderHtml(report: ReportDocument): Promise<RenderedReport> {
   const labels = labelsOf(report.language);
   const placed = placeSections(report);
-  const captions = blockCaptions(placed, labels);
+  const captions = blockCaptions(placed, labels, true);
   const known = new Set(report.sources.map(({ ref }) => ref));
   const body: string[] = [];
 

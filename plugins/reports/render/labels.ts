@@ -29,7 +29,11 @@ export interface ReportLabels {
   noSources: string;
   emptySection: string;
   time: (iso: string) => string;
+  /** A time of the appendix: of a date and a clock without a zone it says that they are UTC, as all times of the API are. */
+  moment: (text: string) => string;
 }
+
+const withoutZone = /^\d{4}[-/.]\d{1,2}[-/.]\d{1,2}[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?$/;
 
 function utc(iso: string): { date: Date; clock: string } | undefined {
   const date = new Date(iso);
@@ -68,6 +72,7 @@ const zh: ReportLabels = {
     if (!at) return iso;
     return `${at.date.getUTCFullYear()}年${at.date.getUTCMonth() + 1}月${at.date.getUTCDate()}日 ${at.clock}（UTC）`;
   },
+  moment: (text) => (withoutZone.test(text.trim()) ? `${text.trim().replace('T', ' ')}（UTC）` : text),
 };
 
 const en: ReportLabels = {
@@ -108,6 +113,7 @@ const en: ReportLabels = {
     });
     return `${day}, ${at.clock} UTC`;
   },
+  moment: (text) => (withoutZone.test(text.trim()) ? `${text.trim().replace('T', ' ')} UTC` : text),
 };
 
 export const labelsOf = (language: ReportLanguage): ReportLabels => (language === 'en' ? en : zh);

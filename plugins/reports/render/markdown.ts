@@ -16,7 +16,7 @@ import { numericColumns, plainLine, plainText } from './text.ts';
 export function renderMarkdown(report: ReportDocument): RenderedReport {
   const labels = labelsOf(report.language);
   const placed = placeSections(report);
-  const captions = blockCaptions(placed, labels);
+  const captions = blockCaptions(placed, labels, false);
   const known = new Set(report.sources.map(({ ref }) => ref));
   const cover = coverRows(report, labels).map(({ label, value }) => [label, value]);
   const out: string[] = [`# ${inline(report.title)}`, table([labels.item, labels.value], cover)];

@@ -1,3 +1,4 @@
+import { isDrawable } from './chart.ts';
 import type { Block, LabelledValue, ReportDocument, ReportSection, SourceEntry } from './document.ts';
 import type { ReportLabels } from './labels.ts';
 import { plainLine, shorten } from './text.ts';
@@ -57,17 +58,23 @@ const maxCaption = 90;
 
 const short = (title: string): string => shorten(plainLine(title), maxCaption);
 
-/** Captions of all tables and charts, numbered in reading order; a table without a title has none. */
-export function blockCaptions(placed: PlacedSection[], labels: ReportLabels): Map<Block, string> {
+/**
+ * Captions of all tables and charts, numbered in reading order. Only what is shown has a number: a chart that cannot be
+ * drawn is a table, or nothing when its figures stand in a table anyway. A table without a title has none.
+ *
+ * @param draws false for formats without charts
+ */
+export function blockCaptions(placed: PlacedSection[], labels: ReportLabels, draws: boolean): Map<Block, string> {
   const captions = new Map<Block, string>();
   let tables = 0;
   let charts = 0;
   for (const { section } of placed) {
     for (const block of section.blocks) {
-      if (block.type === 'chart') {
+      if (block.type === 'paragraph') continue;
+      if (block.type === 'chart' && draws && isDrawable(block)) {
         charts += 1;
         captions.set(block, labels.chart(charts, short(block.title ?? '')));
-      } else if (block.type !== 'paragraph' && block.title?.trim()) {
+      } else if (block.title?.trim() && !(block.type === 'chart' && block.tabled)) {
         tables += 1;
         captions.set(block, labels.table(tables, short(block.title)));
       }
@@ -82,9 +89,9 @@ export function sourceRows(entry: SourceEntry, labels: ReportLabels): LabelledVa
     [labels.knowledgeUnit, entry.knowledgeUnitId],
     [labels.packageId, entry.packageId],
     [labels.source, entry.source],
-    [labels.queryTime, entry.queryTime],
+    [labels.queryTime, entry.queryTime && labels.moment(entry.queryTime)],
     [labels.confirmer, entry.confirmer],
-    [labels.confirmTime, entry.confirmTime],
+    [labels.confirmTime, entry.confirmTime && labels.moment(entry.confirmTime)],
   ];
   const rows = known.flatMap(([label, value]) => (value ? [{ label, value }] : []));
   return [...rows, ...entry.details];

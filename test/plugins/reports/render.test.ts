@@ -434,3 +434,52 @@ test('demo data: every chapter has its package, and the report is long enough to
   const { pages = 0 } = await renderReport(report, 'PDF');
   assert.ok(pages >= 8, `${pages} pages`);
 });
+
+test('captions: only what is drawn has a figure number, in every format', async () => {
+  const chart = (title: string, value: number, tabled: boolean): Block => ({
+    type: 'chart',
+    kind: 'bar',
+    title,
+    categories: ['2022', '2023'],
+    series: [{ name: '甲', values: [1, value] }],
+    tabled,
+    ref: 'D1',
+  });
+  const report = withBlocks([chart('巨数', -1e308, true), chart('表代图', 1e308, false), chart('可画', 2, true)]);
+  for (const format of ['PDF', 'DOCX', 'HTML'] as const) {
+    const text = await printed(report, format);
+    assert.match(text, /图 1 可画/, format);
+    assert.match(text, /表 1 表代图/, format);
+    assert.doesNotMatch(text, /图 [23]|巨数/, format);
+  }
+  const markdown = await printed(report, 'MARKDOWN');
+  assert.match(markdown, /表 1 表代图/);
+  assert.doesNotMatch(markdown, /图 \d|巨数|可画/);
+});
+
+test('appendix: times without a zone say that they are UTC, others stay as given', async () => {
+  const report = sampleReport(3);
+  const [first, second, third] = report.sources;
+  assert.ok(first && second && third);
+  Object.assign(first, { queryTime: '2024-01-01T00:00:00', confirmTime: '2024-01-02 08:30:15' });
+  Object.assign(second, { queryTime: '2024年一季度', confirmTime: '2024-01-03T09:00:00+08:00' });
+  for (const format of ['PDF', 'DOCX', 'HTML', 'MARKDOWN'] as const) {
+    const text = (await printed(report, format)).replaceAll('\\', '');
+    for (const shown of [
+      '2024-01-01 00:00:00（UTC）',
+      '2024-01-02 08:30:15（UTC）',
+      '2024年一季度',
+      '2024-01-03T09:00:00+08:00',
+    ])
+      assert.ok(text.includes(shown), `${format}: ${shown}`);
+    assert.doesNotMatch(text, /一季度（UTC）|08:00（UTC）/);
+  }
+});
+
+/** The text of a rendered report, as far as it can be read without its program. */
+async function printed(report: ReportDocument, format: ReportFormat): Promise<string> {
+  const { bytes } = await renderReport(report, format);
+  if (format === 'PDF') return (await readPdf(bytes)).pages.map(({ text }) => text).join('\n');
+  if (format !== 'DOCX') return new TextDecoder().decode(bytes);
+  return (unzip(bytes).get('word/document.xml') ?? '').replace(/<[^>]+>/g, '');
+}

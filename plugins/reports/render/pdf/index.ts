@@ -85,7 +85,7 @@ async function drawReport(sheet: Sheet, report: ReportDocument, labels: ReportLa
     chapterOfPage[pageIndex] = chapter;
   };
   const bookmark = createBookmarks(sheet);
-  const captions = blockCaptions(placed, labels);
+  const captions = blockCaptions(placed, labels, true);
   const frame = (block: Block) => ({
     caption: captions.get(block) ?? '',
     continued: labels.continued,
