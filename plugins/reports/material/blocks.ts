@@ -3,6 +3,7 @@ import { limits } from './limits.ts';
 import { type GridPart, materialTexts, type Series } from './parts.ts';
 import { axisKind, type Period } from './periods.ts';
 import { readParts } from './read.ts';
+import { kindOfMeasure } from './units.ts';
 
 export interface BlockOptions {
   /** Name of the data package the figures come from. */
@@ -53,7 +54,7 @@ function pie(part: GridPart, series: Series, ref: string): ChartBlock {
   };
 }
 
-/** Series that share an axis: the same unit, and of a size that leaves the smallest visible. */
+/** Series that share an axis: the same kind of measure in the same unit, and of a size that leaves the smallest visible. */
 function comparable(all: Series[]): Series[][] {
   const groups: Series[][] = [];
   const sizeOf = (series: Series) => Math.max(...series.points.map(({ value }) => Math.abs(value)));
@@ -63,6 +64,7 @@ function comparable(all: Series[]): Series[][] {
       const sizes = group.map(sizeOf);
       return (
         group[0]?.unit === series.unit &&
+        kindOfMeasure(group[0]?.name ?? '', series.unit) === kindOfMeasure(series.name, series.unit) &&
         group.length < limits.seriesPerChart &&
         Math.max(...sizes, size) <= Math.min(...sizes, size) * 20
       );

@@ -1,6 +1,6 @@
 import { cutGrid, isWhole, join, lookOf, own, printFigure, readSeries, sum } from './cells.ts';
 import { materialTexts, type Part, type ReadOptions } from './parts.ts';
-import { readPeriod } from './periods.ts';
+import { periodKey, readPeriod } from './periods.ts';
 import { type Budget, isUnitKey, type Place } from './place.ts';
 import { readMeasures } from './units.ts';
 import { printLabel, printValue } from './values.ts';
@@ -10,13 +10,14 @@ const maxAcross = 8;
 
 /** Measures over time: `{ 营业收入: { 2022: …, 2023: … }, 净利润: { … } }`. */
 export function periodGrid(
-  measures: [string, Record<string, unknown>][],
+  given: [string, Record<string, unknown>][],
   place: Place,
   options: ReadOptions,
   budget: Budget,
 ): Part[] {
   const { language } = options;
   const texts = materialTexts(language);
+  const measures = oneSpelling(given);
   const labels = orderedPeriods(measures.flatMap(([, values]) => Object.keys(values)).filter((key) => !isUnitKey(key)));
   const series = measures.flatMap(([name, values]) => {
     const cells = labels.map((label) => own(values, label));
@@ -94,6 +95,21 @@ export function shareGrid(
     options,
     budget,
   );
+}
+
+/** Gives every period the spelling in which it comes first, so that 2021 and 2021年 are one column. */
+function oneSpelling(measures: [string, Record<string, unknown>][]): [string, Record<string, unknown>][] {
+  const chosen = new Map<string, string>();
+  const spell = (label: string): string => {
+    const key = periodKey(label);
+    const spelling = chosen.get(key) ?? label;
+    chosen.set(key, spelling);
+    return spelling;
+  };
+  return measures.map(([name, values]) => [
+    name,
+    Object.fromEntries(Object.entries(values).map(([label, value]) => [spell(label), value])),
+  ]);
 }
 
 /** All period labels once. The order of the data is kept when it is one of time, either way; else they are sorted. */

@@ -82,3 +82,9 @@ export function axisKind(periods: Period[]): PeriodKind {
   const order: PeriodKind[] = ['day', 'month', 'quarter', 'half', 'year'];
   return order.find((kind) => periods.some((period) => period.kind === kind)) ?? 'year';
 }
+
+/** The same for every spelling of a period: 2021, 2021年 and FY2021; other texts stay as they are. */
+export function periodKey(label: string): string {
+  const period = readPeriod(label);
+  return period ? `${period.kind} ${period.year === undefined ? 'any ' : ''}${period.at}` : label;
+}

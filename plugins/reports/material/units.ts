@@ -2,7 +2,7 @@ import { type Amount, isBlank, readAmount } from './values.ts';
 
 const unitWords =
   /元|币|%|‰|吨|公斤|千克|克|人|户|家|股|倍|次|天|个|瓶|件|台|辆|度|平方|亩|USD|CNY|RMB|EUR|HKD|yuan|million|billion|thousand|persons?|shares?|units?|tons?|pieces?/i;
-const ratioWords = /率|占比|比例|比重|倍数|每股|ratio|rate|margin|per share|percent/i;
+const ratioWords = /率|占比|比例|比重|倍数|每股|ratio|rate|margin|per share|percent|\b(?:roe|roa|roic|eps|cagr|irr)\b/i;
 const shareWords = /占比|比例|比重|结构|构成|分布|份额|share|mix|breakdown|structure|composition/i;
 
 /** The last brackets of a label, in parts: 每10股分红(含税,元) has 含税 and 元. */
@@ -42,8 +42,26 @@ export function unitOfEntries(entries: [string, unknown][]): string {
   return typeof entry?.[1] === 'string' ? entry[1].trim().slice(0, 12) : '';
 }
 
-/** Ratios do not take over the unit of the amounts around them. */
-export const isRatio = (label: string): boolean => ratioWords.test(label);
+/** Ratios and counts do not take over the unit of the amounts around them. */
+export const hasOwnUnit = (label: string): boolean => ratioWords.test(label) || kindOfMeasure(label, '') !== 'amount';
+
+/** What a measure counts, by its name; measures of different kinds never share an axis. */
+const kinds: [kind: string, pattern: RegExp][] = [
+  ['per share', /每股|per share|\beps\b/i],
+  ['days', /天数|\bdays\b/i],
+  ['multiple', /比率|倍数|周转率|周转次数|ratio|turnover rate|\btimes\b/i],
+  ['percent', /率|占比|比例|比重|rate|margin|percent|\b(?:roe|roa|roic|cagr|irr)\b/i],
+  [
+    'count',
+    /(?:人|户|家|笔|次|件|台|个|店|份|辆|套|客户|订单|专利)数|数量|人员|员工|headcount|employees|staff|number of|\bcount\b|customers/i,
+  ],
+];
+
+/** `amount` where the name says nothing else. */
+export const kindOfMeasure = (name: string, unit: string): string => {
+  if (unit === '%' || unit === '％' || unit === '‰') return 'percent';
+  return kinds.find(([, pattern]) => pattern.test(name))?.[0] ?? 'amount';
+};
 
 export const namesShares = (label: string): boolean => shareWords.test(label);
 
@@ -67,7 +85,7 @@ export function readMeasures(values: unknown[], label: string, inheritedUnit: st
   const given = amounts.filter((amount) => amount !== undefined);
   if (given.length < 2) return undefined;
   const [first] = given;
-  const fallback = unitOfLabel(label) || (isRatio(label) ? '' : inheritedUnit);
+  const fallback = unitOfLabel(label) || (hasOwnUnit(label) ? '' : inheritedUnit);
   if (given.every(({ unit }) => unit === first?.unit)) {
     return { numbers: amounts.map((amount) => amount?.value), unit: first?.unit || fallback };
   }

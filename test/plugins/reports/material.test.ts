@@ -149,7 +149,7 @@ test('blocks: several measures by year become one table and charts by unit and s
   assert.deepEqual(drawn, [
     ['亿元', '营业收入', '净利润'],
     ['%', '毛利率'],
-    ['亿元', '研发人员'],
+    [undefined, '研发人员'],
   ]);
 });
 
@@ -367,4 +367,52 @@ test('blocks: data of megabytes stays within the limits and takes little time', 
   assert.ok(found.length <= limits.parts * 8);
   assert.ok(sizeOf(found) < 3 * limits.chars, `${sizeOf(found)}`);
   assert.match(notes(found).at(-1) ?? '', /未在此列出/);
+});
+
+test('blocks: the same period in two spellings is one column, and every value stands in it', () => {
+  const found = blocks({
+    '营业收入(亿元)': { '2021年': 10, '2022年': 12, '2023年': 15 },
+    '净利润(亿元)': { 2021: 1, 2022: 2, '2023年度': 3 },
+    '总资产(亿元)': { FY2021: 100, 2022: 110, '2023年': 120 },
+  });
+  assert.deepEqual(tables(found)[0]?.head, ['项目', '2021年', '2022年', '2023年']);
+  assert.deepEqual(tables(found)[0]?.rows, [
+    ['营业收入(亿元)', '10', '12', '15'],
+    ['净利润(亿元)', '1', '2', '3'],
+    ['总资产(亿元)', '100', '110', '120'],
+  ]);
+  for (const chart of charts(found)) {
+    assert.deepEqual(chart.categories, ['2021年', '2022年', '2023年']);
+    assert.ok(chart.series.every(({ values }) => values.every((value) => value !== null)));
+  }
+  const twice = JSON.stringify(blocks({ 收入: { 2021: 1111, '2021年': 2222 }, 利润: { 2021: 33, 2022: 44 } }));
+  for (const value of ['1,111', '2,222', '33', '44']) assert.ok(twice.includes(`"${value}"`), value);
+});
+
+test('blocks: measures of different kinds never share an axis, whether their units are written or not', () => {
+  const found = blocks({
+    营业收入: { 2021: 90, 2022: 95 },
+    毛利率: { 2021: 91.5, 2022: 91.9 },
+    员工人数: { 2021: 88, 2022: 93 },
+    流动比率: { 2021: 60, 2022: 61 },
+    净利润: { 2021: 40, 2022: 44 },
+    每股收益: { 2021: 39, 2022: 41 },
+    应收账款周转天数: { 2021: 39, 2022: 41 },
+  });
+  const axes = charts(found).map(({ series }) => series.map(({ name }) => name));
+  assert.deepEqual(axes.slice(0, 4), [['营业收入', '净利润'], ['毛利率'], ['员工人数'], ['流动比率']]);
+  const rows = blocks({
+    经营: [
+      { 年度: '2021', '收入（亿元）': 90, 毛利率: '91%', 门店数量: 80 },
+      { 年度: '2022', '收入（亿元）': 95, 毛利率: '92%', 门店数量: 85 },
+    ],
+  });
+  assert.deepEqual(
+    charts(rows).map(({ series, unit }) => [unit ?? '', ...series.map(({ name }) => name)]),
+    [
+      ['亿元', '收入'],
+      ['%', '毛利率'],
+      ['', '门店数量'],
+    ],
+  );
 });
