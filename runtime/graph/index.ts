@@ -1,6 +1,18 @@
 /**
  * Workflow semantics without I/O: validation, compilation to a plan, the state machine of an execution, templates, expressions,
  * transforms and differences. Everything here is synchronous and deterministic.
+ *
+ * ```ts
+ * const plan = compileGraph(nodes, edges); // once per version of a workflow
+ * const execution = restore(plan, inputData, finished); // an empty map for a new one
+ * for (const step of execution.ready()) {
+ *   // wait step.delayMs, carry it out, store its outcome under step.key, then
+ *   execution.finish(step, output, branch); // or execution.fail(step, error)
+ *   execution.changes(); // to be logged; `abandoned` steps are to be aborted
+ * } // again, until execution.status is terminal: then execution.result or execution.failure
+ * ```
+ *
+ * Read `step.input`, `step.scope` and `step.predecessors` before the step is reported. They are shared, never change them.
  */
 export { diffGraphs, type FieldChange, type GraphDiff, type ItemChange, type PartDiff } from './diff.ts';
 export { Execution } from './execution/execution.ts';
