@@ -94,6 +94,11 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
           module: new URL('../runtime/models/worker.ts', import.meta.url).href,
           options: modelsConfig,
         },
+        {
+          key: outboundService.name,
+          module: new URL('../core/outbound/worker.ts', import.meta.url).href,
+          options: manifest.outbound,
+        },
       ],
     });
     opened('pool', () => pool.close({ graceMs: 1000 }));
