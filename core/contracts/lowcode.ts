@@ -1,4 +1,4 @@
-import type { ErrorKind } from '../errors.ts';
+import type { ErrorKind, LocalText } from '../errors.ts';
 import { oneOf, Type } from '../schema.ts';
 import { COMMON_STATUS, type Contract, localSeconds, prefixedIds } from './contract.ts';
 
@@ -53,6 +53,10 @@ export const lowcode: Contract = {
             msg: message[language],
             type: 'value_error',
           })),
+        }),
+        // Everything that is wrong with a graph; `detail` is the first of it.
+        ...(Array.isArray(error.details?.errors) && {
+          errors: (error.details.errors as LocalText[]).map((text) => text[language]),
         }),
       },
       ...(status === 401 && { headers: { 'WWW-Authenticate': 'Bearer' } }),

@@ -328,14 +328,19 @@ export class Execution {
           const hooks = {
             onEvent: (type: string, data: Record<string, unknown>) => this.#nodeEvent(type, data, options),
             onProgress: (fraction: number) => this.#guarded(() => options.onProgress?.(fraction)),
-            onLog: (level: 'debug' | 'info' | 'warn' | 'error', message: string, data?: Record<string, unknown>) =>
-              log[level]({ step: key, ...(data && { data }) }, message),
+            onLog: (level: 'debug' | 'info' | 'warn' | 'error', message: string, data?: Record<string, unknown>) => {
+              if (options.onLog) this.#guarded(() => options.onLog?.(level, message, data));
+              else log[level]({ step: key, ...(data && { data }) }, message);
+            },
           };
-          const result = (await executor.run(task, hooks, signal)) as T;
+          const both = options.signal ? AbortSignal.any([signal, options.signal]) : signal;
+          both.throwIfAborted();
+          const result = (await executor.run(task, hooks, both)) as T;
           done = true;
           return result;
         } catch (error) {
           signal.throwIfAborted();
+          options.signal?.throwIfAborted();
           const code = error instanceof AppError ? error.code : undefined;
           if (code === 'NODE_CUT_OFF') {
             cutOffs += 1;

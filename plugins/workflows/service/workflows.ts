@@ -1,0 +1,262 @@
+import { randomUUID } from 'node:crypto';
+import { isDuplicate } from '../../../core/data/errors.ts';
+import type { Principal } from '../../../core/principal.ts';
+import { diffGraphs } from '../../../runtime/graph/index.ts';
+import { templateNotFound, versionNotFound, workflowChanged, workflowInvalid, workflowNotFound } from '../errors.ts';
+import type { VersionDocument } from '../models/version.ts';
+import type { WorkflowDocument } from '../models/workflow.ts';
+import type { Graph, Workflow, WorkflowChanges, WorkflowService, WorkflowVersion } from '../public.ts';
+import { findWorkflow, ownerOf, visible } from './access.ts';
+import type { NodeTypes } from './node-types.ts';
+import { RUN_KIND, type WorkflowParts } from './parts.ts';
+import { loadTemplates } from './templates.ts';
+
+const REGEX_SIGNS = /[\\^$.*+?()[\]{}|]/g;
+const SORT_FIELDS = { name: 'name', created_at: 'createdAt', updated_at: 'updatedAt' } as const;
+const ATTEMPTS = 5;
+const MAX_VERSIONS_LISTED = 1000;
+
+const graphText = ({ nodes, edges }: Graph) => JSON.stringify({ nodes, edges });
+export const graphOf = ({ graph }: { graph: string }) => JSON.parse(graph) as Graph;
+
+export function createWorkflowService(parts: WorkflowParts, types: NodeTypes): WorkflowService {
+  const { workflows, versions } = parts;
+  const templates = loadTemplates();
+
+  const validate: WorkflowService['validate'] = (graph) => types.validate(graph);
+
+  const assertPublishable = (graph: Graph) => {
+    const { valid, errors } = validate(graph);
+    if (!valid) throw workflowInvalid(errors);
+  };
+
+  /** The content of the workflow at its present version. Stored right after the workflow; a crash in between is made good here. */
+  const snapshot = async (workflow: WorkflowDocument, createdBy: string, comment: string | null) => {
+    const { name, description, graph, version, status } = workflow;
+    try {
+      await versions.in(workflow).insert({
+        workflowId: workflow._id,
+        version,
+        name,
+        description,
+        graph,
+        status,
+        comment,
+        createdBy,
+      });
+    } catch (error) {
+      if (!isDuplicate(error)) throw error;
+    }
+  };
+
+  const change = async (
+    principal: Principal,
+    workflowId: string,
+    decide: (current: WorkflowDocument) => WorkflowChanges,
+    comment: string | null,
+  ): Promise<Workflow> => {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      const current = await findWorkflow(parts, principal, workflowId);
+      const { name, description, nodes, edges, status = current.status } = decide(current);
+      const content = {
+        name: name ?? current.name,
+        description: description === undefined ? current.description : description,
+        graph:
+          nodes === undefined && edges === undefined
+            ? current.graph
+            : graphText({ ...graphOf(current), ...(nodes && { nodes }), ...(edges && { edges }) }),
+      };
+      const same =
+        content.name === current.name && content.description === current.description && content.graph === current.graph;
+      if (status === 'published' && !(same && current.status === 'published')) assertPublishable(graphOf(content));
+      // The one before may have been cut off before its snapshot was stored.
+      if (!same) await snapshot(current, current.ownerId, null);
+      const changed = await workflows
+        .in(current)
+        .update(
+          { _id: workflowId, version: current.version, deleted: { $exists: false } },
+          { $set: { ...content, status, version: same ? current.version : current.version + 1 } },
+        );
+      if (!changed) continue;
+      if (!same) await snapshot(changed, principal.accountId, comment);
+      return workflowView(changed);
+    }
+    throw workflowChanged();
+  };
+
+  const findVersion = async (workflow: WorkflowDocument, version: number): Promise<WorkflowVersion> => {
+    const found = await versions.in(workflow).findOne({ workflowId: workflow._id, version });
+    if (found) return versionView(found);
+    if (version !== workflow.version) throw versionNotFound(workflow._id, version);
+    return versionView(currentVersion(workflow));
+  };
+
+  const create: WorkflowService['create'] = async (principal, { name, description, ...graph }) => {
+    const workflow = await workflows.in(principal).insert({
+      _id: randomUUID(),
+      name,
+      description: description ?? null,
+      graph: graphText(graph),
+      version: 1,
+      status: 'draft',
+      ownerId: principal.accountId,
+    });
+    await snapshot(workflow, principal.accountId, null);
+    return workflowView(workflow);
+  };
+
+  return {
+    create,
+    validate,
+    nodeTypes: () => types.describe(),
+    templates: () => templates,
+
+    template(templateId) {
+      const found = templates.find(({ id }) => id === templateId);
+      if (!found) throw templateNotFound();
+      return found;
+    },
+
+    async list(principal, { search, status, sortBy, sortOrder }, { offset, limit }) {
+      const { workflows: seen, mine } = visible(parts, principal);
+      const pattern = search && { $regex: search.replace(REGEX_SIGNS, '\\$&'), $options: 'i' };
+      const filter = {
+        ...mine,
+        ...(status && { status }),
+        ...(pattern && { $or: [{ name: pattern }, { description: pattern }] }),
+      };
+      const field = SORT_FIELDS[sortBy];
+      const direction = sortOrder === 'asc' ? 1 : -1;
+      const found = await seen.find(filter, { sort: { [field]: direction, _id: direction }, skip: offset, limit });
+      return { items: found.map(workflowView), total: offset + found.length };
+    },
+
+    get: async (principal, workflowId) => workflowView(await findWorkflow(parts, principal, workflowId)),
+
+    update: (principal, workflowId, { comment, ...changes }) =>
+      change(principal, workflowId, () => changes, comment ?? null),
+
+    async delete(principal, workflowId) {
+      const workflow = await findWorkflow(parts, principal, workflowId);
+      // From here on nobody sees it; what a crash leaves over is removed after the next start.
+      const marked = await workflows
+        .in(workflow)
+        .update({ _id: workflowId, deleted: { $exists: false } }, { $set: { deleted: true } });
+      if (!marked) throw workflowNotFound(workflowId);
+      await removeWorkflow(parts, workflow);
+    },
+
+    async versions(principal, workflowId) {
+      const workflow = await findWorkflow(parts, principal, workflowId);
+      const found = await versions
+        .in(workflow)
+        .find({ workflowId }, { sort: { version: -1 }, limit: MAX_VERSIONS_LISTED });
+      const missing = found[0]?.version === workflow.version ? [] : [currentVersion(workflow)];
+      return [...missing, ...found].map(versionView);
+    },
+
+    version: async (principal, workflowId, version) =>
+      findVersion(await findWorkflow(parts, principal, workflowId), version),
+
+    async rollback(principal, workflowId, version, comment) {
+      const old = await findVersion(await findWorkflow(parts, principal, workflowId), version);
+      const { name, description, nodes, edges } = old;
+      const text = comment ?? `回滚到版本 ${version}`;
+      return changeAlways(principal, workflowId, { name, description, nodes, edges }, text);
+    },
+
+    async diff(principal, workflowId, from, to) {
+      const workflow = await findWorkflow(parts, principal, workflowId);
+      const [a, b] = await Promise.all([findVersion(workflow, from), findVersion(workflow, to)]);
+      const fields = (['name', 'description'] as const).filter((field) => a[field] !== b[field]);
+      return {
+        from,
+        to,
+        fields: Object.fromEntries(fields.map((field) => [field, { from: a[field], to: b[field] }])),
+        ...diffGraphs(a, b),
+      };
+    },
+  };
+
+  /** A rollback is a new version even where nothing differs: the comment is what was asked for. */
+  async function changeAlways(
+    principal: Principal,
+    workflowId: string,
+    content: WorkflowChanges,
+    comment: string,
+  ): Promise<Workflow> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      const current = await findWorkflow(parts, principal, workflowId);
+      const graph = graphText({ nodes: content.nodes ?? [], edges: content.edges ?? [] });
+      if (current.status === 'published') assertPublishable(graphOf({ graph }));
+      await snapshot(current, current.ownerId, null);
+      const changed = await workflows.in(current).update(
+        { _id: workflowId, version: current.version, deleted: { $exists: false } },
+        {
+          $set: {
+            name: content.name ?? current.name,
+            description: content.description ?? null,
+            graph,
+            version: current.version + 1,
+          },
+        },
+      );
+      if (!changed) continue;
+      await snapshot(changed, principal.accountId, comment);
+      return workflowView(changed);
+    }
+    throw workflowChanged();
+  }
+}
+
+/** Removes everything of a workflow that is marked as deleted; can be repeated. */
+export async function removeWorkflow(
+  { runs, versions, workflows }: Pick<WorkflowParts, 'runs' | 'versions' | 'workflows'>,
+  workflow: Pick<WorkflowDocument, '_id' | 'tenantId' | 'ownerId'>,
+): Promise<void> {
+  await runs.delete(ownerOf(workflow), { kind: RUN_KIND, subject: workflow._id });
+  await versions.in(workflow).delete({ workflowId: workflow._id });
+  await workflows.in(workflow).delete({ _id: workflow._id });
+}
+
+/** Finishes the deletions that an earlier process left half done. */
+export async function finishDeletions(parts: WorkflowParts): Promise<void> {
+  const marked = await parts.workflows
+    .acrossTenants('deletions that were cut off')
+    .find({ deleted: true }, { fields: ['_id', 'tenantId', 'ownerId'] });
+  for (const workflow of marked) await removeWorkflow(parts, workflow);
+}
+
+const workflowView = (document: WorkflowDocument): Workflow => ({
+  id: document._id,
+  name: document.name,
+  description: document.description,
+  ...graphOf(document),
+  version: document.version,
+  status: document.status,
+  ownerId: document.ownerId,
+  createdAt: document.createdAt,
+  updatedAt: document.updatedAt,
+});
+
+/** Stands in for a snapshot that is not stored (yet). */
+const currentVersion = (workflow: WorkflowDocument): VersionDocument => ({
+  ...workflow,
+  workflowId: workflow._id,
+  comment: null,
+  createdBy: workflow.ownerId,
+  createdAt: workflow.updatedAt,
+});
+
+const versionView = (document: VersionDocument): WorkflowVersion => ({
+  id: document._id,
+  workflowId: document.workflowId,
+  version: document.version,
+  name: document.name,
+  description: document.description,
+  ...graphOf(document),
+  status: document.status,
+  comment: document.comment,
+  createdBy: document.createdBy,
+  createdAt: document.createdAt,
+});
