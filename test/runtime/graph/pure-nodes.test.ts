@@ -5,7 +5,7 @@ import { node, planOf, run } from './support.ts';
 
 /** Carries out start > x > last, where x is the node under test. */
 const result = (type: string, data: Record<string, unknown>, input: unknown) =>
-  run(planOf(['start > x > last'], [node('x', type, data)]), input, { work: (step) => ({ got: step.input }) })
+  run(planOf(['start > x > last > end'], [node('x', type, data)]), input, { work: (step) => ({ got: step.input }) })
     .execution;
 
 const cases: [string, string, Record<string, unknown>, unknown, unknown][] = [
