@@ -1,6 +1,7 @@
 import { countTokens } from '../tokens.ts';
 import {
   joinBySubject,
+  type Language,
   type Scored,
   type Written,
   withMark,
@@ -11,13 +12,13 @@ import {
 import { splitUnit } from './series.ts';
 import { type Topic, topicOf } from './topics.ts';
 import { type Fact, type Row, type Sentence, type Unit, unitText } from './units.ts';
-import { coverage, isChinese, relevance } from './words.ts';
+import { coverage, relevance } from './words.ts';
 
 export interface Brief {
   /** What was asked for, without the material. */
   task: string;
   units: Unit[];
-  language: 'zh' | 'en';
+  language: Language;
   /** Tokens of the answer. */
   budget: number;
 }
@@ -43,8 +44,8 @@ const score = (task: string, units: readonly Unit[]): Scored<Unit>[] => {
 export const writeReport = ({ task, units, language, budget }: Brief): string => {
   const own = units.filter(({ background }) => !background);
   const scored = score(task, own.length > 0 ? own : units);
-  const paragraphs = fit(arrange(scored), budget);
-  const texts = render(paragraphs.kept);
+  const paragraphs = fit(arrange(scored, language), budget);
+  const texts = render(paragraphs.kept, language);
   if (own.length === 0) {
     texts.unshift(
       language === 'zh'
@@ -80,16 +81,28 @@ export const writeAnswer = ({ task, units, language, budget }: Brief): string | 
       .toSorted((a, b) => b.score - a.score)
       .slice(0, 6),
   );
-  const paragraphs = fit(arrange(scored.filter((entry) => chosen.has(entry))), budget).kept;
+  const paragraphs = fit(
+    arrange(
+      scored.filter((entry) => chosen.has(entry)),
+      language,
+    ),
+    budget,
+  ).kept;
   const byScore = paragraphs.toSorted((a, b) => top(b) - top(a));
   const lead = language === 'zh' ? '根据所给资料：' : 'From the material given:';
-  return [lead, ...render(byScore.map(({ sentences }) => ({ sentences, lead: undefined })))].join('\n\n');
+  return [
+    lead,
+    ...render(
+      byScore.map(({ sentences }) => ({ sentences, lead: undefined })),
+      language,
+    ),
+  ].join('\n\n');
 };
 
 const top = ({ sentences }: Paragraph) => Math.max(...sentences.map((sentence) => sentence.score));
 
 /** Paragraphs in the order in which their topics first appear. */
-const arrange = (scored: readonly Scored<Unit>[]): Paragraph[] => {
+const arrange = (scored: readonly Scored<Unit>[], language: Language): Paragraph[] => {
   const facts = new Map<string, { lead: Topic; entries: Scored<Fact>[] }>();
   const rows = new Map<string, { lead: Topic; entries: Scored<Row>[] }>();
   const running = new Map<string, { heading: string; entries: Scored<Sentence>[] }>();
@@ -115,10 +128,10 @@ const arrange = (scored: readonly Scored<Unit>[]): Paragraph[] => {
     ...[...facts.entries()]
       .toSorted(([a], [b]) => Number(a === 'other') - Number(b === 'other'))
       .map(([, group]) => group)
-      .map(({ lead, entries }) => ({ sentences: writeFacts(entries), lead })),
-    ...[...rows.values()].map(({ lead, entries }) => ({ sentences: writeRows(entries), lead })),
+      .map(({ lead, entries }) => ({ sentences: writeFacts(entries, language), lead })),
+    ...[...rows.values()].map(({ lead, entries }) => ({ sentences: writeRows(entries, language), lead })),
     ...[...running.values()].flatMap(({ entries }) =>
-      breakUp(joinBySubject(entries.map(quote))).map((part) => ({
+      breakUp(joinBySubject(entries.map((entry) => quote(entry, language)))).map((part) => ({
         sentences: withoutRepeatedFrame(part),
         lead: undefined,
       })),
@@ -143,8 +156,8 @@ const breakUp = (sentences: readonly Written[]): Written[][] => {
   return parts;
 };
 
-const quote = ({ unit: { text, ref }, score: value }: Scored<Sentence>): Written => {
-  const ended = /[。！？.!?：:；;”’」』）)…]$/.test(text) ? text : `${text}${isChinese(text) ? '。' : '.'}`;
+const quote = ({ unit: { text, ref }, score: value }: Scored<Sentence>, language: Language): Written => {
+  const ended = /[。！？.!?：:；;”’」』）)…]$/.test(text) ? text : `${text}${language === 'zh' ? '。' : '.'}`;
   return { text: ended, ...(ref !== undefined && { ref }), score: value };
 };
 
@@ -166,14 +179,14 @@ const fit = (paragraphs: Paragraph[], budget: number): { kept: Paragraph[]; drop
   };
 };
 
-const render = (paragraphs: readonly Paragraph[]): string[] => {
+const render = (paragraphs: readonly Paragraph[], language: Language): string[] => {
+  const chinese = language === 'zh';
   const several = paragraphs.filter(({ lead }) => lead).length > 1;
   return paragraphs.map(({ sentences, lead }, at) => {
-    const chinese = isChinese(sentences.map(({ text }) => text).join(''));
     const marked = sentences.map((sentence, position) => {
       const next = sentences[position + 1];
       // Quoted sentences of one source share the mark of the last one.
-      return lead === undefined && next?.ref === sentence.ref ? sentence.text : withMark(sentence);
+      return lead === undefined && next?.ref === sentence.ref ? sentence.text : withMark(sentence, language);
     });
     // A space after a full stop of the Latin kind, also in Chinese: `1.` and `5` must not become a figure.
     const text = marked.reduce((whole, next) => whole + (chinese && !/[.!?]$/.test(whole) ? '' : ' ') + next);

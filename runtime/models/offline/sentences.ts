@@ -1,6 +1,5 @@
 import { consecutiveYears, type Point, type Trend, trendOf } from './series.ts';
 import type { Fact, Row } from './units.ts';
-import { isChinese } from './words.ts';
 
 /** A written sentence with the mark of its source and the units it was made of. */
 export interface Written {
@@ -31,8 +30,8 @@ const MAX_FACTS_IN_SENTENCE = 4;
 const MAX_ROWS = 12;
 const LONG_VALUE = 48;
 
-/** Chinese or English, by the facts themselves: names and units are not translated. */
-const inChinese = (facts: readonly Fact[]) => isChinese(facts.map(({ key, value }) => key + value).join(' '));
+/** Of the whole answer: names and values are not translated, whatever script they are in. */
+export type Language = 'zh' | 'en';
 
 /** Figure and Chinese unit without the space between them. */
 const figure = (text: string) => text.replace(/(?<=\d)\s+(?=\p{Script=Han})/gu, '').replace(/[。.]$/, '');
@@ -73,10 +72,10 @@ const isSeries = (fact: Fact): fact is Series => fact.series !== undefined;
 const periodsOf = ({ series }: Series) => series.map(({ period }) => period).join('|');
 
 /** Several series over the same periods in one sentence; `known` leaves the periods out when the sentence before named them. */
-const seriesSentence = (facts: readonly Series[], known: boolean): string => {
+const seriesSentence = (facts: readonly Series[], known: boolean, language: Language): string => {
   const [head] = facts;
   if (!head) return '';
-  if (inChinese(facts)) {
+  if (language === 'zh') {
     const trends = facts.map(({ series }) => trendWords(series, true));
     const shared = facts.length > 1 && trends.every((trend) => trend === trends[0]) ? trends[0] : undefined;
     const parts = facts.map(({ key, series }, at) => {
@@ -109,8 +108,8 @@ const factWords = ({ key, value }: Fact, zh: boolean): string => {
 };
 
 /** Up to four short facts; the name of the company, when among them, becomes the subject. */
-const factSentence = (facts: readonly Fact[]): string => {
-  const zh = inChinese(facts);
+const factSentence = (facts: readonly Fact[], language: Language): string => {
+  const zh = language === 'zh';
   const subject = facts.find(({ key }) => SUBJECT.test(key));
   const others = facts.filter((fact) => fact !== subject);
   if (!subject || others.length === 0) {
@@ -126,8 +125,8 @@ const factSentence = (facts: readonly Fact[]): string => {
   return `${figure(subject.value)}: ${others.map((fact) => factWords(fact, false)).join('; ')}.`;
 };
 
-const longSentence = ({ key, value }: Fact): string => {
-  const zh = isChinese(key + value);
+const longSentence = ({ key, value }: Fact, language: Language): string => {
+  const zh = language === 'zh';
   const text = value.replace(/[;；]\s*$/, '');
   return `${key}${zh ? '：' : ': '}${/[。！？.!?]$/.test(text) ? text : `${text}${zh ? '。' : '.'}`}`;
 };
@@ -141,7 +140,7 @@ const foundedFirst = (facts: readonly Scored<Fact>[]): readonly Scored<Fact>[] =
 };
 
 /** Sentences over the facts of one topic in their order; neighbours that belong together share a sentence. */
-export const writeFacts = (entries: readonly Scored<Fact>[]): Written[] => {
+export const writeFacts = (entries: readonly Scored<Fact>[], language: Language): Written[] => {
   const facts = foundedFirst(entries);
   const written: Written[] = [];
   let lastPeriods = '';
@@ -172,30 +171,34 @@ export const writeFacts = (entries: readonly Scored<Fact>[]): Written[] => {
         (next, count) => isSeries(next) && periodsOf(next) === periods && count < MAX_SERIES_IN_SENTENCE,
       );
       const known = periods === lastPeriods && fact.series.length > 1;
-      add(seriesSentence(group.map(({ unit }) => unit).filter(isSeries), known), group);
+      add(seriesSentence(group.map(({ unit }) => unit).filter(isSeries), known, language), group);
       lastPeriods = periods;
     } else if (fact.value === '') {
       const group = take((next) => next.value === '');
       const names = group.map(({ unit }) => unit.key);
-      add(
-        isChinese(names.join('')) ? `资料未载明${listZh(names)}。` : `The material does not state ${listEn(names)}.`,
-        group,
-      );
+      add(language === 'zh' ? `资料未载明${listZh(names)}。` : `The material does not state ${listEn(names)}.`, group);
     } else if (isLong(fact)) {
       at += 1;
-      add(longSentence(fact), [{ unit: fact, score: facts[at - 1]?.score ?? 0 }]);
+      add(longSentence(fact, language), [{ unit: fact, score: facts[at - 1]?.score ?? 0 }]);
     } else {
       const group = take(
         (next, count) => !isSeries(next) && next.value !== '' && !isLong(next) && count < MAX_FACTS_IN_SENTENCE,
       );
-      add(factSentence(group.map(({ unit }) => unit)), group);
+      add(
+        factSentence(
+          group.map(({ unit }) => unit),
+          language,
+        ),
+        group,
+      );
     }
   }
   return written;
 };
 
 /** Sentences over records: three to a sentence, the first twelve. */
-export const writeRows = (rows: readonly Scored<Row>[]): Written[] => {
+export const writeRows = (rows: readonly Scored<Row>[], language: Language): Written[] => {
+  const zh = language === 'zh';
   const written: Written[] = [];
   // Rows with texts in them are read one by one, rows of figures three at a time.
   const wordy = rows.some(({ unit }) =>
@@ -204,7 +207,6 @@ export const writeRows = (rows: readonly Scored<Row>[]): Written[] => {
   const step = wordy ? 1 : 3;
   for (let at = 0; at < Math.min(rows.length, MAX_ROWS); at += step) {
     const group = rows.slice(at, Math.min(at + step, MAX_ROWS));
-    const zh = isChinese(group.map(({ unit }) => unit.cells.flat().join('') + unit.subject).join(''));
     const parts = group.map(({ unit: { subject, cells } }) => {
       const rest = cells.slice(1).filter(([, value]) => value !== '');
       if (rest.length === 0) return subject;
@@ -222,18 +224,18 @@ export const writeRows = (rows: readonly Scored<Row>[]): Written[] => {
   }
   const last = written.at(-1);
   if (rows.length > MAX_ROWS && last) {
-    last.text += isChinese(last.text) ? '其余各项见所附数据。' : ' The other entries are in the attached data.';
+    last.text += zh ? '其余各项见所附数据。' : ' The other entries are in the attached data.';
   }
   return written;
 };
 
 /** The sentence with the mark of its source before the full stop. */
-export const withMark = ({ text, ref }: Written): string =>
+export const withMark = ({ text, ref }: Written, language: Language): string =>
   ref === undefined
     ? text
     : text.replace(
         /([。！？.!?]*)$/,
-        (_, end: string) => `${/[A-Za-z0-9)]$/.test(text.slice(0, -1)) && !isChinese(text) ? ' ' : ''}[${ref}]${end}`,
+        (_, end: string) => `${/[A-Za-z0-9)]$/.test(text.slice(0, -1)) && language === 'en' ? ' ' : ''}[${ref}]${end}`,
       );
 
 /** Where what follows a shared subject may begin. */

@@ -428,3 +428,40 @@ test('removeTracingVariables: removes what would report calls elsewhere and noth
   ]);
   assert.deepEqual(env, { PATH: '/bin' });
 });
+
+test('language: one for the whole answer, whatever script the data is in', async () => {
+  const text = `- ROE: 2021 12.1
+- 邮箱: zhang.san@example.com
+- null:
+- website: https://example.com/a
+- Registered Name: Example Holdings (Cayman) Limited
+## 季度
+| 项目 | 2023Q1 | 2023Q2 |
+|---|---|---|
+| Revenue Growth Rate | 10 | 12 |
+## Products
+| Model | Price |
+|---|---|
+| iPhone 15 Pro Max | 9,999 |
+| Galaxy S24 Ultra | 9,699 |
+
+Apple Store is the main sales channel of the company
+- note: see the annual report of Example Holdings for details about the risk factors`;
+  const english = /came to|was highest|rising|throughout|does not state|other entries|with fluctuations/i;
+  for (const metadata of [{ offlineNotice: false, language: 'zh' as const }, { offlineNotice: false }]) {
+    const { text: zh } = await ask('请撰写“经营情况”一节。', [{ ref: 'D1', text }], { metadata });
+    assert.doesNotMatch(zh, english);
+    assert.doesNotMatch(zh, /[A-Za-z0-9]: |;|\.(?:\s|$)/, zh);
+    for (const part of [
+      'ROE为12.1',
+      '邮箱为zhang.san@example.com',
+      '资料未载明null',
+      'iPhone 15 Pro Max的Price为9,999',
+    ])
+      assert.ok(zh.includes(part), `${part}: ${zh}`);
+  }
+  const facts = '- 企业名称: 甲公司\n- 营业收入: 2021 10；2022 12\n- 商誉:';
+  const { text: en } = await ask('Write the section.', [{ ref: 'D1', text: facts }], { metadata: { language: 'en' } });
+  assert.doesNotMatch(en, /分别为|资料未载明|；|。/);
+  assert.match(en, /营业收入 came to 10 and 12/);
+});
