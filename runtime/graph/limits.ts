@@ -8,6 +8,8 @@ export const GRAPH_LIMITS = {
   loopItems: 10_000,
   steps: 1_000_000,
   loopConcurrency: 1000,
+  /** Steps that are ready or running; with more, loops begin no further iteration beside one that is under way. */
+  openSteps: 10_000,
   retries: 10,
   retryDelayMs: 300_000,
 } as const;

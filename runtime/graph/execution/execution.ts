@@ -160,6 +160,10 @@ export class Execution {
     return true;
   }
 
+  get #openSteps(): number {
+    return this.#queue.length - this.#head + this.#running.size;
+  }
+
   #take(step: Step): ExecutionStep | undefined {
     const own = this.#running.get(step.key);
     if (own !== step || own === undefined || this.#isStale(own, Status.running)) return undefined;
@@ -407,7 +411,9 @@ export class Execution {
     const { loop } = node;
     if (!loop || frame.loops.get(node.position) !== state) return;
     // One at a time: an iteration that is over at once comes back here through the work list and does not pile up.
-    if (state.live.size < loop.concurrency && state.next < state.failedAt) {
+    const room =
+      state.live.size === 0 || (state.live.size < loop.concurrency && this.#openSteps < GRAPH_LIMITS.openSteps);
+    if (room && state.next < state.failedAt) {
       const index = state.next;
       state.next += 1;
       const inner = createFrame(loop.body, frame, `${keyOf(frame, node)}[${index}]/`, index);

@@ -227,6 +227,33 @@ test('loop: concurrency runs that many iterations at once and keeps the order of
   assert.deepEqual(execution.result?.results, [0, 1, 2, 3, 4, 5, 6]);
 });
 
+test('loop: nested concurrency does not open steps without end', () => {
+  const plan = planOf(
+    ['start > loop-1 > loop-2 > a > end'],
+    [loop('loop-1', { concurrency: 1000 }), loop('loop-2', { concurrency: 1000 })],
+  );
+  const items = new Array(300).fill(0);
+  let most = 0;
+  let steps = 0;
+  const { execution } = run(
+    plan,
+    { items },
+    {
+      work: () => {
+        steps += 1;
+        return 1;
+      },
+      choose: (open) => {
+        most = Math.max(most, open.length);
+        return open.length - 1;
+      },
+    },
+  );
+  assert.equal(steps, 90_000);
+  assert.equal(execution.result?.count, 300);
+  assert.ok(most > 9_000 && most < 11_000, `${most}`);
+});
+
 test('loop: with concurrency and stop the first failed item is told, whichever failed first', () => {
   const plan = planOf(['start > loop > a > end'], [loop('loop', { concurrency: 5 })]);
   for (const choose of [() => 0, (open: Step[]) => open.length - 1]) {
