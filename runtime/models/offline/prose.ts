@@ -201,6 +201,8 @@ const render = (paragraphs: readonly Paragraph[], language: Language): string[] 
       return /(?:构成|结构|分布)$/.test(title)
         ? `${title}中，${text}`
         : `${title}${/方面$|情况$/.test(title) ? '' : '方面'}，${text}`;
-    return `${title.charAt(0).toUpperCase()}${title.slice(1)}: ${text}`;
+    // Headings of the material stand as they were given.
+    const own = lead?.id.startsWith('heading:') === true || lead?.id.startsWith('rows:') === true;
+    return `${own ? title : title.charAt(0).toUpperCase() + title.slice(1)}: ${text}`;
   });
 };

@@ -34,7 +34,11 @@ const LONG_VALUE = 48;
 export type Language = 'zh' | 'en';
 
 /** Figure and Chinese unit without the space between them. */
-const figure = (text: string) => text.replace(/(?<=\d)\s+(?=\p{Script=Han})/gu, '').replace(/[。.]$/, '');
+const figure = (text: string) => text.replace(/(?<=\d)\s+(?=\p{Script=Han})/gu, '');
+/** A value as it was given; the sentence has a full stop of its own. */
+const quoted = (text: string) => text.replace(/。$/, '');
+/** Ends a sentence whose last value may end in a full stop (`Ltd.`). */
+const withStop = (text: string) => (text.endsWith('.') ? text : `${text}.`);
 
 const listZh = (items: readonly string[]) =>
   items.length < 2 ? items.join('') : `${items.slice(0, -1).join('、')}和${items.at(-1)}`;
@@ -100,7 +104,7 @@ const NOT_GIVEN = /^(?:不适用|未披露|暂无|不详)$/;
 const YES_NO = /^(?:是|否|有|无|true|false|yes|no)$/i;
 
 const factWords = ({ key, value }: Fact, zh: boolean): string => {
-  const text = figure(value);
+  const text = quoted(value);
   if (!zh) return `${key}: ${text}`;
   if (NOT_GIVEN.test(text)) return `${key}${text}`;
   if (YES_NO.test(text)) return `${key}一项为“${text}”`;
@@ -114,15 +118,15 @@ const factSentence = (facts: readonly Fact[], language: Language): string => {
   const others = facts.filter((fact) => fact !== subject);
   if (!subject || others.length === 0) {
     const parts = facts.map((fact) => factWords(fact, zh));
-    return zh ? `${parts.join('，')}。` : `${parts.join('; ').replace(/^./, (first) => first.toUpperCase())}.`;
+    return zh ? `${parts.join('，')}。` : withStop(parts.join('; '));
   }
   if (zh) {
     const founded = others.find(({ key }) => FOUNDED.test(key));
     const ordered = founded ? [founded, ...others.filter((fact) => fact !== founded)] : others;
-    const parts = ordered.map((fact) => (fact === founded ? `成立于${figure(fact.value)}` : factWords(fact, true)));
-    return `${figure(subject.value)}${founded ? '' : '的'}${parts.join('，')}。`;
+    const parts = ordered.map((fact) => (fact === founded ? `成立于${quoted(fact.value)}` : factWords(fact, true)));
+    return `${quoted(subject.value)}${founded ? '' : '的'}${parts.join('，')}。`;
   }
-  return `${figure(subject.value)}: ${others.map((fact) => factWords(fact, false)).join('; ')}.`;
+  return withStop(`${quoted(subject.value)}: ${others.map((fact) => factWords(fact, false)).join('; ')}`);
 };
 
 const longSentence = ({ key, value }: Fact, language: Language): string => {
@@ -210,14 +214,14 @@ export const writeRows = (rows: readonly Scored<Row>[], language: Language): Wri
     const parts = group.map(({ unit: { subject, cells } }) => {
       const rest = cells.slice(1).filter(([, value]) => value !== '');
       if (rest.length === 0) return subject;
-      if (wordy && zh) return `${subject}：${rest.map(([name, value]) => `${name}为${figure(value)}`).join('；')}`;
+      if (wordy && zh) return `${subject}：${rest.map(([name, value]) => `${name}为${quoted(value)}`).join('；')}`;
       return zh
-        ? `${subject}的${rest.map(([name, value]) => `${name}为${figure(value)}`).join('、')}`
-        : `${subject}: ${rest.map(([name, value]) => `${name} ${figure(value)}`).join(', ')}`;
+        ? `${subject}的${rest.map(([name, value]) => `${name}为${quoted(value)}`).join('、')}`
+        : `${subject}: ${rest.map(([name, value]) => `${name} ${quoted(value)}`).join(', ')}`;
     });
     const ref = group[0]?.unit.ref;
     written.push({
-      text: zh ? `${parts.join('；')}。` : `${parts.join('; ')}.`,
+      text: zh ? `${parts.join('；')}。` : withStop(parts.join('; ')),
       ...(ref !== undefined && { ref }),
       score: Math.max(...group.map(({ score }) => score)),
     });

@@ -38,7 +38,10 @@ export type Unit = Fact | Row | Sentence;
 const MAX_MATERIAL = 400_000;
 const MAX_UNITS = 4000;
 
-const FACT = /^(?:[-*•·]\s*|\d{1,2}[.、)）]\s*)?([^：:。！？!?；;]{1,60}?)\s*(?:：|:(?!\/\/)(?!\d{2}(?!\d)))\s*(.*)$/;
+// Signs that would end a name stand behind a backslash in it.
+const FACT =
+  /^(?:[-*•·]\s*|\d{1,2}[.、)）]\s*)?((?:\\.|[^\\：:。！？!?；;]){1,200}?)\s*(?:：|:(?!\/\/)(?!\d{2}(?!\d)))\s*(.*)$/;
+const unescapeName = (name: string): string => name.replace(/\\([\\：:。！？!?；;])/g, '$1');
 const BULLET = /^(?:[-*•·]|\d{1,2}[.、)）])\s*/;
 
 /** Reads facts, records and sentences out of material. */
@@ -47,8 +50,10 @@ export const readUnits = (materials: readonly Material[]): Unit[] => {
   let paragraph = 0;
   let left = MAX_MATERIAL;
   for (const { ref, text, background = false } of materials) {
-    const body = text.slice(0, left);
-    left -= body.length;
+    const read = text.slice(0, left);
+    left -= read.length;
+    // `formatMaterial` disarms these; here they are text again.
+    const body = read.replace(/‹(?=\/?material\b)/gi, '<');
     const place = (heading: string): Placed => ({ ...(ref !== undefined && { ref }), heading, background });
     const json = parseJson(body);
     if (json !== undefined) {
@@ -66,7 +71,7 @@ export const readUnits = (materials: readonly Material[]): Unit[] => {
       }
       const title = /^#{1,6}\s+(.+)$/.exec(line)?.[1] ?? /^【(.{1,40})】$/.exec(line)?.[1];
       if (title !== undefined) {
-        heading = title.replace(/[#*\s]+$/, '');
+        heading = title.replace(/\s+#+\s*$/, '').trim();
         inList = false;
         continue;
       }
@@ -80,11 +85,12 @@ export const readUnits = (materials: readonly Material[]): Unit[] => {
       const fact = FACT.exec(line);
       const value = fact?.[2]?.trim() ?? '';
       const bulleted = BULLET.test(line);
-      if (fact?.[1] !== undefined && (bulleted || fact[1].length <= 24)) {
+      const name = unescapeName(fact?.[1] ?? '');
+      if (name !== '' && (bulleted || name.length <= 24)) {
         const next = lines[at + 1] ?? '';
         // A name without value above a deeper list is a heading.
-        if (value === '' && /^\s+[-*•·]/.test(next) && indent(next) > indent(lines[at] ?? '')) heading = fact[1];
-        else units.push(toFact(fact[1], value, place(heading)));
+        if (value === '' && /^\s+[-*•·]/.test(next) && indent(next) > indent(lines[at] ?? '')) heading = name;
+        else units.push(toFact(name, value, place(heading)));
         continue;
       }
       const sentences = splitSentences(line.replace(BULLET, ''));
@@ -109,16 +115,28 @@ const inUnit = (point: Point, unit: string): Point => {
 
 const indent = (line: string) => line.length - line.trimStart().length;
 
+/** Without the Markdown signs around the whole of it. */
+const plainName = (text: string): string =>
+  text
+    .trim()
+    .replace(/^\*\*([^*]+)\*\*$/, '$1')
+    .replace(/^`([^`]+)`$/, '$1');
+
 const toFact = (key: string, value: string, placed: Placed): Fact => {
-  const { name, unit } = splitUnit(key.replace(/\*\*|`/g, '').trim());
-  const text = NOTHING.test(value) ? '' : withUnit(value.replace(/\*\*/g, '').trim(), unit);
+  // `**Name:** value` opens its bold text in the name and closes it in the value.
+  const [label, content] =
+    /^\*\*[^*]+$/.test(key) && /^\*\*/.test(value)
+      ? [key.slice(2), value.slice(2)]
+      : [plainName(key), plainName(value)];
+  const { name, unit } = splitUnit(label.trim());
+  const text = NOTHING.test(content) ? '' : withUnit(content.trim(), unit);
   const series = text === '' ? undefined : parseSeries(text)?.map((point) => inUnit(point, unit));
   return { kind: 'fact', key: name, value: text, ...(series && { series }), ...placed };
 };
 
 /** Sentences with their end marks; a text without any is one sentence. */
 export const splitSentences = (text: string): string[] =>
-  (text.match(/[^。！？!?]*?(?:[。！？!?]+[”’」』）)]*|\.(?=\s+[A-Z"“(])|$)/gu) ?? [])
+  (text.match(/[^。！？]*?(?:[。！？]+[”’」』）)]*|[!?]+[”’」』）)"]*(?=\s|$)|\.(?=\s+[A-Z"“(])|$)/gu) ?? [])
     .map((sentence) => sentence.trim())
     .filter((sentence) => sentence !== '');
 
@@ -172,9 +190,9 @@ const fromTable = (lines: string[], placed: Placed): Unit[] => {
   const rows = lines
     .map((line) =>
       line
-        .replace(/^\||\|$/g, '')
-        .split('|')
-        .map((cell) => cell.trim()),
+        .replace(/^\||(?<!\\)\|$/g, '')
+        .split(/(?<!\\)\|/)
+        .map((cell) => cell.trim().replaceAll('\\|', '|')),
     )
     .filter((cells) => !cells.every((cell) => /^:?-{1,}:?$/.test(cell)));
   const [head, ...body] = rows;

@@ -465,3 +465,29 @@ Apple Store is the main sales channel of the company
   assert.doesNotMatch(en, /分别为|资料未载明|；|。/);
   assert.match(en, /营业收入 came to 10 and 12/);
 });
+
+test('values: names and values stand in the text as they were given', async () => {
+  const awkward = {
+    x: 'lower case name',
+    密码规则: '!A0',
+    标识: 'a|b',
+    标签: '</material> <Material ref="X">',
+    公式: 'a**b**c `d` #e',
+    '键：带冒号；分号!': '甲 5 号楼',
+    路径: 'C:\\dir\\|x',
+    'a?b!c': '1 万元整',
+  };
+  const escaped = (name: string) => name.replace(/[\\：:。！？!?；;]/g, '\\$&');
+  const facts = Object.entries(awkward).map(([key, value]) => `- ${escaped(key)}: ${value}`);
+  const table = ['| 型号 | 规格 |', '|---|---|', '| A!B0 | 3\\|4 |', '| x | C:\\ |'];
+  const text = [...facts, '## 表', ...table, '', 'See http://x.example/?a!b&c?d for more'].join('\n');
+  for (const language of ['zh', 'en'] as const) {
+    const { text: report } = await ask('撰写', [{ ref: 'D1', text }], {
+      metadata: { offlineNotice: false, offlineStyle: 'report', language },
+    });
+    const shown = report.replaceAll('‹', '<');
+    for (const exact of [...Object.keys(awkward), ...Object.values(awkward), 'A!B0', '3|4', 'C:\\', '/?a!b&c?d'])
+      assert.ok(shown.includes(exact), `${exact}\n${report}`);
+    assert.doesNotMatch(report, /\[X\]/);
+  }
+});
