@@ -13,6 +13,18 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'POST /outline/:outlineId/confirm': { confirmerId: 'x', confirmerName: 'x' },
   'POST /tasks/:taskId/data-packages': { knowledgeUnitId: 'ku_1', autoData: { a: 1 } },
   'POST /tasks/:taskId/reports': { title: 'x' },
+  'PUT /workflows/:workflow_id': { name: 'mine now' },
+  'POST /executions/:execution_id/nodes/:node_id/approve': { approved: true },
+};
+
+/** A workflow that waits for an approval. */
+const WORKFLOW = {
+  name: 'w',
+  nodes: [
+    { id: 'start-1', type: 'start' },
+    { id: 'human-1', type: 'human' },
+  ],
+  edges: [{ source: 'start-1', target: 'human-1' }],
 };
 
 const UNKNOWN_ID = '00000000-0000-4000-8000-000000000000';
@@ -42,7 +54,22 @@ test('every route with an id: other tenants and other users find nothing and cha
   const { reportId } = await created(`/tasks/${taskId}/reports`, { title: 'r' });
   await as(owner, 'GET', `/tasks/${taskId}/progress`);
   await as(stranger, 'POST', '/tasks', { taskName: 'own' });
-  const ids: Readonly<Record<string, string>> = { taskId, outlineId, packageId, reportId };
+  const { id: workflow_id } = (await as(owner, 'POST', '/workflows', WORKFLOW)).body;
+  const { id: execution_id } = (await as(owner, 'POST', '/executions', { workflow_id })).body;
+  const ids: Readonly<Record<string, string>> = {
+    taskId,
+    outlineId,
+    packageId,
+    reportId,
+    workflow_id,
+    execution_id,
+    node_id: 'human-1',
+    version: '1',
+    a: '1',
+    b: '1',
+    // Templates belong to nobody.
+    template_id: 'no-such-template',
+  };
   const before = (await as(owner, 'GET', `/tasks/${taskId}`)).body.data;
   assert.equal(before.status, 'COMPLETED');
 
@@ -62,8 +89,8 @@ test('every route with an id: other tenants and other users find nothing and cha
       assert.equal(foreign.status, 404, `${contract} ${route} in the stranger's own tenant: ${foreign.text}`);
       const unknown = await as(stranger, method, target.replace(/[0-9a-f-]{36}/, UNKNOWN_ID), BODIES[route]);
       assert.deepEqual(
-        [unknown.status, unknown.body?.message],
-        [foreign.status, foreign.body?.message],
+        [unknown.status, unknown.body?.message, unknown.body?.detail],
+        [foreign.status, foreign.body?.message, foreign.body?.detail],
         `${route}: foreign and unknown differ`,
       );
       if (auth === 'tenant') {
@@ -80,7 +107,12 @@ test('every route with an id: other tenants and other users find nothing and cha
       tried++;
     }
   }
-  assert.ok(tried >= 11, `${tried} routes tried`);
+  assert.ok(tried >= 30, `${tried} routes tried`);
+  const workflow = (await as(owner, 'GET', `/workflows/${workflow_id}`)).body;
+  assert.deepEqual([workflow.name, workflow.version], ['w', 1]);
+  assert.equal((await as(owner, 'GET', `/executions/${execution_id}`)).body.status, 'running');
+  assert.deepEqual((await as(stranger, 'GET', '/workflows')).body, []);
+  assert.deepEqual((await as(stranger, 'GET', '/executions')).body, []);
   assert.deepEqual((await as(owner, 'GET', `/tasks/${taskId}`)).body.data, before);
   const listed = (await as(stranger, 'GET', '/tasks')).body.data;
   assert.deepEqual(

@@ -1,4 +1,3 @@
-import { lowcode } from '../../../core/contracts/lowcode.ts';
 import { defineRoute, EventStream, type Route } from '../../../core/http/route.ts';
 import { id, oneOf, Type } from '../../../core/schema.ts';
 import { perEvent } from '../../../runtime/runs/index.ts';
@@ -24,7 +23,7 @@ const executionNode = Type.Object({ ...executionId.properties, node_id: Type.Str
 
 /** Worked out once per event, however many follow it. */
 const messageText = perEvent(({ runId, seq, type, data, at }: RunEvent) =>
-  JSON.stringify({ execution_id: runId, seq, type, data, at: lowcode.formatTime(at) }),
+  JSON.stringify({ execution_id: runId, seq, type, data, at: at.toISOString() }),
 );
 
 async function* messagesOf(events: AsyncIterable<RunEvent>) {
