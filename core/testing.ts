@@ -4,6 +4,7 @@ import { AppError } from './errors.ts';
 import type { ProvidedService } from './host.ts';
 import type { NodeContext, NodeDefinition } from './node.ts';
 import { createCheck } from './node-check.ts';
+import type { Static, TSchema } from './schema.ts';
 
 export { type ProvidedService, provide } from './host.ts';
 
@@ -46,16 +47,22 @@ export const createNodeRecord = (): NodeRecord => ({ events: [], logs: [], progr
  * @throws {AppError} NODE_CONFIG_INVALID, NODE_INPUT_INVALID, NODE_OUTPUT_INVALID with the wrong fields, SERVICE_NOT_AVAILABLE; or what
  *   the node threw
  */
-export async function runNode<Output = unknown>(
-  node: NodeDefinition | URL | string,
-  options: RunNodeOptions = {},
-): Promise<NodeRun<Output>> {
+export function runNode<O extends TSchema>(
+  node: NodeDefinition<TSchema, TSchema, O>,
+  options?: RunNodeOptions,
+): Promise<NodeRun<Static<O>>>;
+export function runNode<Output = unknown>(node: URL | string, options?: RunNodeOptions): Promise<NodeRun<Output>>;
+export async function runNode(node: NodeDefinition | URL | string, options: RunNodeOptions = {}): Promise<NodeRun> {
   const definition = typeof node === 'object' && 'run' in node ? node : await load(node);
   const { type } = definition;
   const { services = [], record = createNodeRecord(), signal = new AbortController().signal } = options;
   const context: NodeContext = {
     config: createCheck('CONFIG', type, definition.config)(structuredClone(options.config ?? {})),
-    input: createCheck('INPUT', type, definition.input)(structuredClone(options.input === undefined ? {} : options.input)),
+    input: createCheck(
+      'INPUT',
+      type,
+      definition.input,
+    )(structuredClone(options.input === undefined ? {} : options.input)),
     signal,
     idempotencyKey: options.idempotencyKey ?? 'run-1/node-1',
     attempt: options.attempt ?? 1,
@@ -71,7 +78,7 @@ export async function runNode<Output = unknown>(
   };
   signal.throwIfAborted();
   const output = createCheck('OUTPUT', type, definition.output)(await definition.run(context));
-  return { ...record, output: structuredClone(output) as Output };
+  return { ...record, output: structuredClone(output) };
 }
 
 async function load(file: URL | string): Promise<NodeDefinition> {

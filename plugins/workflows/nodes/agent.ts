@@ -44,7 +44,14 @@ export default defineNode({
       }),
     ),
     ...modelFields,
-    temperature: Type.Optional(modelFields.temperature),
+    temperature: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 2,
+        label: { zh: '温度', en: 'Temperature' },
+        hint: { zh: '默认取智能体的设置，否则 0.7', en: 'Default: that of the agent, else 0.7' },
+      }),
+    ),
     tools: Type.Array(Type.Union([Type.String(), freeObject()]), {
       default: [],
       editor: 'json',
