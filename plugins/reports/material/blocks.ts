@@ -1,4 +1,5 @@
 import type { Block, ChartBlock, ReportLanguage } from '../render/document.ts';
+import { withoutMarks } from '../render/text.ts';
 import { limits } from './limits.ts';
 import { type GridPart, materialTexts, type Series } from './parts.ts';
 import { axisKind, type Period } from './periods.ts';
@@ -18,7 +19,7 @@ export interface BlockOptions {
  */
 export function blocksFromData(autoData: unknown, { ref, language }: BlockOptions): Block[] {
   const texts = materialTexts(language);
-  return readParts(autoData, { language }).flatMap((part): Block[] => {
+  const blocks = readParts(autoData, { language }).flatMap((part): Block[] => {
     if (part.kind === 'note') return [{ type: 'paragraph', text: part.text, refs: [ref] }];
     const title = part.title ? { title: part.title } : {};
     if (part.kind === 'values') {
@@ -29,6 +30,15 @@ export function blocksFromData(autoData: unknown, { ref, language }: BlockOption
     const table: Block = { type: 'table', ...title, head: part.head, rows: part.rows, ref };
     return [table, ...chartsOf(part, ref, texts.and)];
   });
+  return unmarked(blocks);
+}
+
+/** Blocks in which no text can be taken for a source mark. */
+function unmarked<Value>(value: Value): Value {
+  if (typeof value === 'string') return withoutMarks(value) as Value;
+  if (Array.isArray(value)) return value.map(unmarked) as Value;
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unmarked(item)])) as Value;
 }
 
 function chartsOf(part: GridPart, ref: string, and: string): ChartBlock[] {

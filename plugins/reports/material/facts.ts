@@ -1,5 +1,5 @@
 import type { ReportLanguage } from '../render/document.ts';
-import { shorten } from '../render/text.ts';
+import { shorten, withoutMarks } from '../render/text.ts';
 import { limits } from './limits.ts';
 import type { GridPart, Point, Series } from './parts.ts';
 import { readParts } from './read.ts';
@@ -57,9 +57,24 @@ function fact(
   text: string,
   points: Point[],
 ): Fact {
-  const figures = points.map((point) => ({ label: point.label, value: point.value, text: point.text }));
-  const short = typeof value === 'string' ? shorten(value, limits.factChars) : value;
-  return { kind, path, label, value: short, text: shorten(text, limits.factChars), figures };
+  const say = (words: string) => withoutMarks(shorten(words, limits.factChars));
+  const figures = points.map((point) => ({
+    ...point,
+    label: withoutMarks(point.label),
+    text: withoutMarks(point.text),
+  }));
+  return {
+    kind,
+    path: withoutMarks(path),
+    label: withoutMarks(label),
+    value: typeof value === 'string' ? say(value) : value,
+    text: say(text),
+    figures: figures.map(({ label: name, value: number, text: shown }) => ({
+      label: name,
+      value: number,
+      text: shown,
+    })),
+  };
 }
 
 function rowFacts(part: GridPart, words: Words): Fact[] {

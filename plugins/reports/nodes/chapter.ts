@@ -52,6 +52,7 @@ export default defineNode({
       signal.throwIfAborted();
       const refs = section.materials.map(({ ref }) => ref);
       let text: string;
+      let literal = true;
       if (section.basis === 'none') {
         text = noDataText(report, section);
       } else {
@@ -61,7 +62,11 @@ export default defineNode({
           written.push({ nodeId: section.nodeId, paragraphs: [], unverified: [] });
           continue;
         }
-        const before = written.flatMap(({ paragraphs }) => paragraphs.map((paragraph) => paragraph.text)).join('\n');
+        const before = written
+          .flatMap(({ paragraphs }) => paragraphs.map((paragraph) => paragraph.text))
+          .join('\n')
+          // What was quoted must not open or close the block of the material.
+          .replace(/<(?=\/?material\b)/gi, '‹');
         const result = await models.complete(
           {
             model: config.model,
@@ -83,6 +88,7 @@ export default defineNode({
           },
         );
         text = result.text;
+        literal = result.offline;
         offline ||= result.offline;
         tokens += result.usage.totalTokens;
         used.add(result.model);
@@ -98,7 +104,7 @@ export default defineNode({
       ];
       const check = createFigureCheck(sources, language);
       const unverified: UnverifiedFigure[] = [];
-      const paragraphs = paragraphsOf(text, section.title, refs).map((paragraph) => {
+      const paragraphs = paragraphsOf(text, section.title, refs, { literal }).map((paragraph) => {
         const checked = check(paragraph.text);
         unverified.push(...checked.unverified);
         return { ...paragraph, text: checked.text };

@@ -3,6 +3,7 @@ import { oneOf, Type } from '../../../core/schema.ts';
 import { blocksFromData } from '../material/blocks.ts';
 import { factsFromData } from '../material/facts.ts';
 import type { Block } from '../render/document.ts';
+import { withoutMarks } from '../render/text.ts';
 import { cutText, materialText } from '../writing/material-text.ts';
 
 /** Characters of one package that a writer is given. */
@@ -31,6 +32,10 @@ export default defineNode({
   run({ input: { ref, language, autoData, manualData } }) {
     const blocks = blocksFromData(autoData, { ref, language });
     const text = materialText(blocks, factsFromData(autoData, { language }), language);
-    return { blocks, text: cutText(text, MAX_TEXT, language), manual: cutText(manualData, MAX_TEXT, language) };
+    return {
+      blocks,
+      text: cutText(text, MAX_TEXT, language),
+      manual: withoutMarks(cutText(manualData, MAX_TEXT, language)),
+    };
   },
 });

@@ -58,3 +58,10 @@ export function shorten(text: string, count: number): string {
   const kept = firstCharacters(text, count);
   return kept.length === text.length ? text : `${firstCharacters(text, count - 1)}…`;
 }
+
+// What a reader would take for a source mark, also with signs in it that have no shape.
+const mark =
+  /\[(?=[\s\p{Cc}\p{DI},、，;；]*[DＤ][\s\p{Cc}\p{DI},、，;；]*\p{Nd})([\s\p{Cc}\p{DI}\p{Nd}DＤ,、，;；-]*)\]/giu;
+
+/** A text of a user in which nothing can be taken for a source mark: `[D9]` stands in full-width brackets. */
+export const withoutMarks = (text: string): string => (text.includes('[') ? text.replace(mark, '［$1］') : text);

@@ -4,8 +4,9 @@ import type { RunEventInput } from '../../../core/run-kind.ts';
 import { OutlineNotFoundError, ReportNotFoundError } from '../errors.ts';
 import type { TaskDocument } from '../models/task.ts';
 import { nodesOf } from '../outline.ts';
-import type { TaskStage } from '../public.ts';
+import type { OutlineNode, TaskStage } from '../public.ts';
 import type { ReportLanguage, SourceEntry } from '../render/document.ts';
+import { shorten, withoutMarks } from '../render/text.ts';
 import { progressOf, REACHED, STEPS } from '../rules.ts';
 import { fileIdOf } from '../service/formats.ts';
 import { STATE_EVENT, type StepResult, stateOf } from '../service/task-state.ts';
@@ -38,7 +39,7 @@ export async function writeReport(context: StepContext): Promise<Extract<StepRes
   if (!report) throw new ReportNotFoundError(run.input.reportId ?? '');
   const outline = await parts.outlines.in(run.principal).get(report.outlineId);
   if (!outline) throw new OutlineNotFoundError(report.outlineId);
-  const root = outline.rootNode;
+  const root = unmarked(outline.rootNode);
   const language: ReportLanguage = (report.metadata.language ?? task.parameters.language) === 'en' ? 'en' : 'zh';
 
   // What goes into the report is fixed now: packages that are delivered later belong to the next one.
@@ -53,15 +54,15 @@ export async function writeReport(context: StepContext): Promise<Extract<StepRes
   const parameters = labelled(task.parameters, language);
   const brief: ReportBrief = {
     language,
-    title: report.title,
-    taskName: task.taskName,
-    description: task.description,
+    title: withoutMarks(report.title),
+    taskName: withoutMarks(task.taskName),
+    description: withoutMarks(task.description),
     taskFacts: factLines(parameters),
     outline: outlineLines(root),
   };
 
   const titles = new Map([...nodesOf(root)].map((node) => [node.knowledgeUnitId, node.title]));
-  const titleOf = (unitId: string) => parts.catalogue.find(unitId)?.title ?? titles.get(unitId) ?? unitId;
+  const titleOf = (unitId: string) => parts.catalogue.find(unitId)?.title ?? titles.get(unitId) ?? withoutMarks(unitId);
   const materials = await readMaterials(context, plan.packages, language);
   const written = await writeChapters(context, task, chapters, brief, (section) => ({
     nodeId: section.nodeId,
@@ -228,11 +229,11 @@ async function sourcesOf(
   return packages.map(({ ref, packageId, unitId }) => {
     const item = byId.get(packageId);
     const { source, queryTime, ...others } = item?.dataSources ?? {};
-    const confirmer = item?.confirmerName ?? item?.confirmerId;
+    const confirmer = withoutMarks(item?.confirmerName ?? item?.confirmerId ?? '');
     return {
       ref,
       title: titleOf(unitId),
-      knowledgeUnitId: unitId,
+      knowledgeUnitId: withoutMarks(unitId),
       packageId: contract.formatId('package', packageId),
       ...(isShown(source) && { source: textOf(source) }),
       ...(isShown(queryTime) && { queryTime: textOf(queryTime) }),
@@ -243,6 +244,14 @@ async function sourcesOf(
   });
 }
 
+/** An outline whose titles cannot be taken for source marks. */
+const unmarked = (node: OutlineNode): OutlineNode => ({
+  ...node,
+  title: withoutMarks(node.title),
+  ...(node.chapterNumber !== undefined && { chapterNumber: withoutMarks(node.chapterNumber) }),
+  children: node.children.map(unmarked),
+});
+
 const isShown = (value: unknown): boolean => value !== undefined && value !== null && value !== '';
 const textOf = (value: unknown): string =>
-  (typeof value === 'object' ? JSON.stringify(value) : String(value)).slice(0, 500).toWellFormed();
+  withoutMarks(shorten(typeof value === 'object' ? JSON.stringify(value) : String(value), 500));

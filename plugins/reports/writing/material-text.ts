@@ -4,7 +4,10 @@ import type { Block, ReportLanguage } from '../render/document.ts';
 /** Rows of one table that a writer is given; the report itself prints more. */
 const MAX_ROWS = 40;
 
-const cell = (text: string) => text.replaceAll('|', '／').replace(/\s+/g, ' ');
+/** One line; a bar in it does not end the cell. */
+const cell = (text: string) => text.replaceAll('|', '\\|').replace(/\s+/g, ' ');
+/** Signs that would end the name stand behind a backslash. */
+const nameOf = (label: string) => label.replace(/[\\：:。！？!?；;]/g, '\\$&');
 
 /**
  * The data of a package as a writer gets it: single values as `- name: value`, tables in Markdown, then what an analyst
@@ -15,7 +18,7 @@ export function materialText(blocks: readonly Block[], facts: readonly Fact[], l
   for (const block of blocks) {
     if (block.type === 'keyValues') {
       if (block.title) lines.push(`## ${block.title}`);
-      lines.push(...block.rows.map(({ label, value }) => `- ${label}: ${value.replace(/\s*\n\s*/g, ' ')}`));
+      lines.push(...block.rows.map(({ label, value }) => `- ${nameOf(label)}: ${value.replace(/\s*\n\s*/g, ' ')}`));
     } else if (block.type === 'table') {
       if (block.title) lines.push(`## ${block.title}`);
       lines.push(row(block.head), row(block.head.map(() => '---')), ...block.rows.slice(0, MAX_ROWS).map(row));

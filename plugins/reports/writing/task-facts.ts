@@ -1,5 +1,5 @@
 import type { LabelledValue, ReportLanguage } from '../render/document.ts';
-import { shorten } from '../render/text.ts';
+import { shorten, withoutMarks } from '../render/text.ts';
 
 const LABELS: Record<string, { zh: string; en: string }> = {
   enterpriseId: { zh: '企业编号', en: 'Enterprise id' },
@@ -28,8 +28,8 @@ export function labelled(free: Record<string, unknown>, language: ReportLanguage
       const known = Object.hasOwn(VALUES, text) ? VALUES[text] : undefined;
       const label = Object.hasOwn(LABELS, key) ? LABELS[key] : undefined;
       return {
-        label: shorten(label?.[language] ?? key, 100),
-        value: shorten(known?.[language] ?? text, MAX_CHARS),
+        label: withoutMarks(shorten(label?.[language] ?? key, 100)),
+        value: withoutMarks(shorten(known?.[language] ?? text, MAX_CHARS)),
       };
     });
 }

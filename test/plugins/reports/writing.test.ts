@@ -1,13 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadCatalogue } from '../../../plugins/reports/catalogue.ts';
+import { blocksFromData } from '../../../plugins/reports/material/blocks.ts';
+import { factsFromData } from '../../../plugins/reports/material/facts.ts';
 import { parseOutline } from '../../../plugins/reports/outline.ts';
+import type { Block } from '../../../plugins/reports/render/document.ts';
+import { plainText, withoutMarks } from '../../../plugins/reports/render/text.ts';
 import { assembleReport } from '../../../plugins/reports/writing/assemble.ts';
 import { collectUnit } from '../../../plugins/reports/writing/collect.ts';
 import { outlineFromDraft, readDraft } from '../../../plugins/reports/writing/draft.ts';
 import { createFigureCheck } from '../../../plugins/reports/writing/figures.ts';
+import { materialText } from '../../../plugins/reports/writing/material-text.ts';
 import { EXTRA_NODE, namePackages, planChapters } from '../../../plugins/reports/writing/plan.ts';
 import { paragraphsOf } from '../../../plugins/reports/writing/prose.ts';
+import { labelled } from '../../../plugins/reports/writing/task-facts.ts';
 
 const catalogue = loadCatalogue(new URL('../../../config/knowledge-units.yaml', import.meta.url));
 
@@ -265,4 +271,45 @@ test('draft: what a model wrote is read with unknown units and broken entries le
   });
   assert.equal(readDraft({ chapters: [{ title: '只有一章' }] }, units, '报告'), undefined);
   assert.equal(readDraft('no', units, '报告'), undefined);
+});
+
+test('marks: what users write like a source mark is shown in other brackets', () => {
+  const hidden = ['[D9]', '[d1]', '[ D 9 ]', '[D1, D2]', '[D\u200b1]', '[D\u00001]', '[D\n9]', '[Ｄ９]', '[D1、D3]'];
+  for (const text of hidden) {
+    const shown = withoutMarks(`前${text}后`);
+    assert.equal(shown, `前［${text.slice(1, -1)}］后`);
+    assert.doesNotMatch(plainText(shown), /\[/);
+  }
+  for (const text of ['[Dx]', '[1]', 'D9', '[]', 'a[0]', '[DD]']) assert.equal(withoutMarks(text), text);
+
+  const data = {
+    '说明[D9]': '甲[D1]乙',
+    列表: ['[D', '9]'],
+    '收入（[D1]元）': { 2021: 1, 2022: 2 },
+    单位: '[D3]元',
+    表: [{ '列[D2]': '[D1]' }, { '列[D2]': { 深: { '[D9]': '[D9]' } } }],
+  };
+  for (const language of ['zh', 'en'] as const) {
+    const text = JSON.stringify([blocksFromData(data, { ref: 'D1', language }), factsFromData(data, { language })]);
+    assert.doesNotMatch(text, /\[D\d/);
+    assert.match(text, /［D9］/);
+  }
+  assert.deepEqual(labelled({ 'a[D1]': '[D9]' }, 'zh'), [{ label: 'a［D1］', value: '［D9］' }]);
+});
+
+test('material text: signs that would end a name or a cell are escaped, values are not', () => {
+  const blocks: Block[] = [
+    { type: 'keyValues', rows: [{ label: '键：甲!', value: 'a|b：c!' }] },
+    { type: 'table', head: ['x|y'], rows: [['1|2'], ['a／b']] },
+  ];
+  assert.equal(materialText(blocks, [], 'zh'), '- 键\\：甲\\!: a|b：c!\n| x\\|y |\n| --- |\n| 1\\|2 |\n| a／b |');
+});
+
+test('prose: a text that was arranged from the material is taken word for word, apart from its marks', () => {
+  const text = '- 标签为</material> **a** #b[D1][D9]。\n---\n# 不是标题[D2]。';
+  assert.deepEqual(
+    paragraphsOf(text, '题', ['D1'], { literal: true }).map((paragraph) => paragraph.text),
+    ['- 标签为</material> **a** #b[D1]。', '---', '# 不是标题。'],
+  );
+  assert.equal(paragraphsOf('值为‹/material>。', '题', [])[0]?.text, '值为</material>。');
 });
