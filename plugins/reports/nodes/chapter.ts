@@ -2,9 +2,17 @@ import { defineNode } from '../../../core/node.ts';
 import { oneOf, type Static, Type } from '../../../core/schema.ts';
 import { type Material, modelService } from '../../../runtime/models/index.ts';
 import type { ParagraphBlock } from '../render/document.ts';
+import { divideText } from '../writing/divide.ts';
 import { createFigureCheck, type UnverifiedFigure } from '../writing/figures.ts';
 import { cutText } from '../writing/material-text.ts';
-import { noDataText, type ReportBrief, type SectionBrief, sectionMessages } from '../writing/prompt.ts';
+import {
+  missingText,
+  noDataText,
+  pointerText,
+  type ReportBrief,
+  type SectionBrief,
+  sectionMessages,
+} from '../writing/prompt.ts';
 import { paragraphsOf } from '../writing/prose.ts';
 
 /** Characters of material in one request, however large the model's window is. */
@@ -53,8 +61,11 @@ export default defineNode({
       const refs = section.materials.map(({ ref }) => ref);
       let text: string;
       let literal = true;
+      const elsewhere = isOffline ? toldElsewhere(section) : undefined;
       if (section.basis === 'none') {
         text = noDataText(report, section);
+      } else if (section.basis === 'chapter' || elsewhere !== undefined) {
+        text = pointerText(language, section, elsewhere);
       } else {
         const materials = materialsOf(section, room, isOffline, report);
         if (materials.length === 0) {
@@ -91,6 +102,7 @@ export default defineNode({
         literal = result.offline;
         offline ||= result.offline;
         tokens += result.usage.totalTokens;
+        if (section.missing.length > 0) text += `\n${missingText(language, section.missing)}`;
         used.add(result.model);
       }
       const sources = [
@@ -121,13 +133,30 @@ export default defineNode({
  * a model that only excerpts does not get it for a section with data of its own.
  */
 function materialsOf(section: SectionBrief, room: number, offline: boolean, report: ReportBrief): Material[] {
+  const summarizes = section.basis === 'summary';
   const share = Math.floor(room / Math.max(1, section.materials.length));
   const repeatsManual = offline && section.basis === 'data';
-  const materials = section.materials.flatMap(({ ref, title, text, manual }): Material[] => {
-    const body = [text, repeatsManual ? '' : manual].filter(Boolean).join('\n');
+  const materials = section.materials.flatMap(({ ref, title, text, manual, shared }): Material[] => {
+    const own = offline && !summarizes ? (divideText(text, shared.titles)[shared.at] ?? '') : text;
+    const body = [own, repeatsManual ? '' : manual].filter(Boolean).join('\n');
     return body === '' ? [] : [{ ref, title, text: cutText(body, share, report.language) }];
   });
   if (materials.length === 0 || report.taskFacts === '') return materials;
   const title = report.language === 'zh' ? '任务信息' : 'The task';
   return [...materials, { title, background: true, text: report.taskFacts }];
+}
+
+/**
+ * Where a section that can only excerpt would repeat others word for word: the section that says it. A language model writes
+ * about the subject of its title instead.
+ */
+function toldElsewhere({ summaryAt, materials, basis }: SectionBrief): string | undefined {
+  if (basis === 'summary') return summaryAt;
+  let elsewhere: string | undefined;
+  for (const { text, shared } of materials) {
+    const shares = divideText(text, shared.titles);
+    if (shares[shared.at]) return undefined;
+    elsewhere ??= shared.titles[shares.findIndex((share) => share !== '')];
+  }
+  return elsewhere;
 }

@@ -64,21 +64,35 @@ export async function writeReport(context: StepContext): Promise<Extract<StepRes
   const titles = new Map([...nodesOf(root)].map((node) => [node.knowledgeUnitId, node.title]));
   const titleOf = (unitId: string) => parts.catalogue.find(unitId)?.title ?? titles.get(unitId) ?? withoutMarks(unitId);
   const materials = await readMaterials(context, plan.packages, language);
-  const written = await writeChapters(context, task, chapters, brief, (section) => ({
-    nodeId: section.nodeId,
-    title: section.title,
-    path: section.path,
-    instructions: (section.unitId && parts.catalogue.find(section.unitId)?.instructions) || '',
-    basis: section.basis,
-    missing: section.basis === 'none' && section.unitId ? [titleOf(section.unitId)] : [],
-    materials: section.refs.flatMap((ref) => {
-      const unit = plan.packages.find((each) => each.ref === ref)?.unitId;
-      const material = materials.get(ref);
-      return material && unit !== undefined
-        ? [{ ref, title: titleOf(unit), text: material.text, manual: material.manual }]
-        : [];
+  const planned = chapters.flatMap(({ sections }) => sections);
+  const unitOf = new Map(plan.packages.map(({ ref, unitId }) => [ref, unitId]));
+  const delivered = new Set(plan.packages.map(({ unitId }) => unitId));
+  const firstWithout = planned.find(({ basis }) => basis === 'none');
+  const sharing = (ref: string) => planned.filter(({ basis, refs }) => basis === 'data' && refs.includes(ref));
+  const written = await writeChapters(
+    context,
+    task,
+    chapters,
+    brief,
+    (section): SectionBrief => ({
+      nodeId: section.nodeId,
+      title: section.title,
+      path: section.path,
+      instructions: section.unitIds.flatMap((unitId) => parts.catalogue.find(unitId)?.instructions || []).join('\n'),
+      basis: section.basis,
+      missing: section.unitIds.filter((unitId) => !delivered.has(unitId)).map(titleOf),
+      withFacts: section === firstWithout,
+      ...(section.summaryAt !== undefined && { summaryAt: section.summaryAt }),
+      materials: section.refs.flatMap((ref) => {
+        const unit = unitOf.get(ref);
+        const material = materials.get(ref);
+        if (!material || unit === undefined) return [];
+        const users = sharing(ref);
+        const shared = { titles: users.map(({ title }) => title), at: users.indexOf(section) };
+        return [{ ref, title: titleOf(unit), text: material.text, manual: material.manual, shared }];
+      }),
     }),
-  }));
+  );
 
   const documentId = documentIdOf(run.runId);
   const rendering: LocalText = { zh: '正在生成报告文件...', en: 'Rendering the report...' };

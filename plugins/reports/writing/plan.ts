@@ -9,18 +9,26 @@ export interface PlannedPackage {
   unitId: string;
 }
 
+/**
+ * What the text of a section is written from: `data`: the packages of `refs` (none: it has tables only). `summary`: all
+ * packages. `none`: nothing was delivered. `chapter`: the text stands at its chapter.
+ */
+export type Basis = 'data' | 'summary' | 'none' | 'chapter';
+
 /** One section of the report, before it is written. */
 export interface PlannedSection {
   nodeId: string;
   title: string;
   path: string[];
-  /** The unit that gives its instructions: its own, or that of the nearest node above. */
-  unitId: string | undefined;
+  /** Units that it is about and that give its instructions: its own, those below it, or that of the nearest node above. */
+  unitIds: string[];
   /** Packages whose tables are printed here. */
   prints: string[];
+  basis: Basis;
   /** Packages its text is written from. */
-  basis: 'data' | 'summary' | 'none';
   refs: string[];
+  /** For `summary`: the section that sums up all packages, when that is another one. */
+  summaryAt?: string;
 }
 
 /** What is written in one go and stored in one checkpoint. */
@@ -49,9 +57,11 @@ export function namePackages(
 }
 
 /**
- * Divides an outline into what is written together: `LEVEL1` one checkpoint per chapter, `LEVEL2` one per section of the
- * second level. Text goes to the leaves. A node above them that has a package of its own prints its tables, and the leaves
- * below without a unit of their own are written from it.
+ * Divides an outline into what is written together, one checkpoint each.
+ *
+ * `LEVEL1`: one text per chapter, at the chapter, from all packages of its sub-tree; the sections below keep their headings
+ * and tables. `LEVEL2`: one text per leaf, from its own package or that of the nearest node above. In both a node prints the
+ * tables of its own package, each package once.
  */
 export function planChapters(
   root: OutlineNode,
@@ -60,61 +70,84 @@ export function planChapters(
   language: ReportLanguage,
 ): PlannedChapter[] {
   const refOf = new Map(packages.map(({ unitId, ref }) => [unitId, ref]));
+  const refsOf = (units: readonly string[]) => units.flatMap((unit) => refOf.get(unit) ?? []);
   const printed = new Set<string>();
-
-  const sectionsOf = (node: OutlineNode, path: string[], inherited: string | undefined): PlannedSection[] => {
-    const unitId = node.knowledgeUnitId ?? inherited;
-    const ownRef = node.knowledgeUnitId === undefined ? undefined : refOf.get(node.knowledgeUnitId);
-    const prints = ownRef !== undefined && !printed.has(ownRef) ? [ownRef] : [];
+  const printsOf = ({ knowledgeUnitId }: OutlineNode): string[] => {
+    const prints = knowledgeUnitId === undefined ? [] : refsOf([knowledgeUnitId]).filter((ref) => !printed.has(ref));
     for (const ref of prints) printed.add(ref);
-    const titles = [...path, node.title];
-    const below = node.children.flatMap((child) => sectionsOf(child, titles, unitId));
-    const base = { nodeId: node.nodeId, title: node.title, path: titles, unitId, prints };
-    if (node.children.length > 0) return prints.length > 0 ? [{ ...base, basis: 'data', refs: [] }, ...below] : below;
-    const ref = unitId === undefined ? undefined : refOf.get(unitId);
-    if (ref !== undefined) return [{ ...base, basis: 'data', refs: [ref] }];
-    // A leaf that asks for a unit says what is missing; one that asks for nothing draws on everything.
-    if (unitId !== undefined || packages.length === 0) return [{ ...base, basis: 'none', refs: [] }];
-    return [{ ...base, basis: 'summary', refs: packages.map((each) => each.ref) }];
+    return prints;
+  };
+  const writtenFrom = (unitIds: string[]): Pick<PlannedSection, 'unitIds' | 'basis' | 'refs'> => {
+    const refs = refsOf(unitIds);
+    if (refs.length > 0) return { unitIds, basis: 'data', refs };
+    // What asks for a unit says what is missing; what asks for nothing draws on everything.
+    if (unitIds.length > 0 || packages.length === 0) return { unitIds, basis: 'none', refs: [] };
+    return { unitIds, basis: 'summary', refs: packages.map(({ ref }) => ref) };
   };
 
-  const chapter = (node: OutlineNode, sections: PlannedSection[]): PlannedChapter => ({
-    nodeId: node.nodeId,
-    title: node.title,
-    sections,
-  });
+  const below = (node: OutlineNode, path: string[], inherited: string | undefined): PlannedSection[] => {
+    const unitId = node.knowledgeUnitId ?? inherited;
+    const titles = [...path, node.title];
+    const base = { nodeId: node.nodeId, title: node.title, path: titles, prints: printsOf(node) };
+    const isLeaf = node.children.length === 0;
+    const sections = node.children.flatMap((child) => below(child, titles, unitId));
+    const tablesOnly: PlannedSection = { ...base, unitIds: [], basis: 'data', refs: [] };
+    if (!isLeaf) return base.prints.length > 0 ? [tablesOnly, ...sections] : sections;
+    if (type === 'LEVEL2') return [{ ...base, ...writtenFrom(unitId === undefined ? [] : [unitId]) }];
+    if (base.prints.length > 0) return [tablesOnly];
+    return [{ ...base, unitIds: node.knowledgeUnitId ? [node.knowledgeUnitId] : [], basis: 'chapter', refs: [] }];
+  };
 
   const start = root.children.length > 0 ? [root.title] : [];
-  const chapters = chaptersOf(root).flatMap((node) => {
-    const inherited = root.children.length > 0 ? root.knowledgeUnitId : undefined;
-    const sections = sectionsOf(node, start, inherited);
-    if (type === 'LEVEL1' || node.children.length === 0) return [chapter(node, sections)];
-    const own = sections.filter(({ nodeId }) => nodeId === node.nodeId);
+  const inherited = root.children.length > 0 ? root.knowledgeUnitId : undefined;
+  const chapters = chaptersOf(root).flatMap((node): PlannedChapter[] => {
+    const { nodeId, title } = node;
+    const path = [...start, title];
+    if (type === 'LEVEL1') {
+      const own = unitsOf(node);
+      const units = own.length === 0 && inherited !== undefined ? [inherited] : own;
+      const head: PlannedSection = { nodeId, title, path, prints: printsOf(node), ...writtenFrom(units) };
+      const unitId = node.knowledgeUnitId ?? inherited;
+      return [{ nodeId, title, sections: [head, ...node.children.flatMap((child) => below(child, path, unitId))] }];
+    }
+    const sections = below(node, start, inherited);
+    if (node.children.length === 0) return [{ nodeId, title, sections }];
+    const own = sections.filter((section) => section.nodeId === nodeId);
     let at = own.length;
-    const parts = node.children.map((child) => {
+    const parts = node.children.map((child): PlannedChapter => {
       const size = countSections(child, sections, at);
-      const part = chapter(child, sections.slice(at, at + size));
       at += size;
-      return part;
+      return { nodeId: child.nodeId, title: child.title, sections: sections.slice(at - size, at) };
     });
-    return own.length > 0 ? [chapter(node, own), ...parts] : parts;
+    return own.length > 0 ? [{ nodeId, title, sections: own }, ...parts] : parts;
   });
   const extra = packages.map(({ ref }) => ref).filter((ref) => !printed.has(ref));
-  if (extra.length === 0) return chapters.filter(({ sections }) => sections.length > 0);
-  const title = EXTRA_TITLE[language];
-  const section: PlannedSection = {
-    nodeId: EXTRA_NODE,
-    title,
-    path: [...start, title],
-    unitId: undefined,
-    prints: extra,
-    basis: 'data',
-    refs: extra,
-  };
-  return [
-    ...chapters.filter(({ sections }) => sections.length > 0),
-    { nodeId: EXTRA_NODE, title, sections: [section] },
-  ];
+  if (extra.length > 0) {
+    const title = EXTRA_TITLE[language];
+    chapters.push({
+      nodeId: EXTRA_NODE,
+      title,
+      sections: [
+        { nodeId: EXTRA_NODE, title, path: [...start, title], unitIds: [], prints: extra, basis: 'data', refs: extra },
+      ],
+    });
+  }
+  return summarizedOnce(chapters).filter(({ sections }) => sections.length > 0);
+}
+
+const SUMS_UP = /结论|总结|小结|摘要|概述|综述|综合|总体|summary|conclusion|overview/i;
+
+/** Of several sections that ask for no unit one sums up all packages: the one whose title says so, else the last. */
+function summarizedOnce(chapters: PlannedChapter[]): PlannedChapter[] {
+  const asking = chapters.flatMap(({ sections }) => sections.filter(({ basis }) => basis === 'summary'));
+  const chosen = asking.findLast(({ title }) => SUMS_UP.test(title)) ?? asking.at(-1);
+  if (!chosen) return chapters;
+  return chapters.map((chapter) => ({
+    ...chapter,
+    sections: chapter.sections.map((section) =>
+      section.basis === 'summary' && section !== chosen ? { ...section, summaryAt: chosen.title } : section,
+    ),
+  }));
 }
 
 /** How many of the sections from `at` on belong to the sub-tree of a node. */

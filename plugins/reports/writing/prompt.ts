@@ -1,5 +1,6 @@
 import { formatMaterial, type Material, type ModelMessage } from '../../../runtime/models/index.ts';
 import type { ReportLanguage } from '../render/document.ts';
+import type { Basis } from './plan.ts';
 
 /** One section to write. */
 export interface SectionBrief {
@@ -9,11 +10,23 @@ export interface SectionBrief {
   path: string[];
   /** How a chapter of this kind is written (from the knowledge unit). */
   instructions: string;
-  /** `data`: from its own packages. `summary`: from all packages together. `none`: nothing was delivered. */
-  basis: 'data' | 'summary' | 'none';
-  /** Units whose data is missing, as people call them; for `none`. */
+  basis: Basis;
+  /** Units whose data is missing, as people call them. */
   missing: string[];
-  materials: { ref: string; title: string; text: string; manual: string }[];
+  /** `none`: it also gives what the task itself says; said once in a report. */
+  withFacts: boolean;
+  /** For `summary`: the section that sums up all packages, when that is another one. */
+  summaryAt?: string;
+  materials: SectionMaterial[];
+}
+
+export interface SectionMaterial {
+  ref: string;
+  title: string;
+  text: string;
+  manual: string;
+  /** Titles of all sections that are written from this package, and the place of this one among them. */
+  shared: { titles: string[]; at: number };
 }
 
 export interface ReportBrief {
@@ -78,7 +91,7 @@ export function sectionMessages(
 /** Plain words for a section whose data nobody delivered; no model is asked, because there is nothing to write from. */
 export function noDataText(report: ReportBrief, section: SectionBrief): string {
   const units = section.missing;
-  const facts = report.taskFacts
+  const facts = (section.withFacts ? report.taskFacts : '')
     .split('\n')
     .map((line) => line.replace(/^- /, '').replace(': ', report.language === 'zh' ? '为' : ' is '))
     .filter(Boolean);
@@ -97,3 +110,24 @@ export function noDataText(report: ReportBrief, section: SectionBrief): string {
     .filter(Boolean)
     .join('\n');
 }
+
+/** What stands at a section that has no text of its own, so that its heading is not empty. */
+export function pointerText(
+  language: ReportLanguage,
+  { title, basis, missing, summaryAt }: SectionBrief,
+  at = summaryAt,
+): string {
+  const zh = language === 'zh';
+  if (basis === 'chapter' && missing.length > 0)
+    return zh ? `“${title}”所需的资料未收到，待补充。` : `The data for “${title}” was not delivered yet.`;
+  if (basis === 'chapter' || at === undefined)
+    return zh ? `“${title}”的内容见本章正文。` : `For “${title}” see the text of this chapter.`;
+  return zh
+    ? `“${title}”没有单独的资料，相关内容见“${at}”。`
+    : `There is no separate data for “${title}”; see “${at}”.`;
+}
+
+export const missingText = (language: ReportLanguage, missing: readonly string[]): string =>
+  language === 'zh'
+    ? `未收到所需的资料：${missing.join('、')}。`
+    : `Data that was not delivered: ${missing.join(', ')}.`;

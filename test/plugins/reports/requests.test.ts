@@ -134,3 +134,78 @@ test('messages: a label stands once', async () => {
     }
   }
 });
+
+const finance = {
+  单位: '亿元',
+  营业收入: { 2021: 10.5, 2022: 12.5, 2023: 15.5 },
+  净利润: { 2021: 1.5, 2022: 2.5, 2023: 3.5 },
+};
+const tree = {
+  nodeId: 'root',
+  title: '报告',
+  children: [
+    {
+      nodeId: 'n1',
+      title: '财务状况',
+      knowledgeUnitId: 'ku_f',
+      children: [
+        { nodeId: 'n11', title: '收入分析' },
+        { nodeId: 'n12', title: '利润分析' },
+        { nodeId: 'n13', title: '股东', knowledgeUnitId: 'ku_s' },
+        { nodeId: 'n14', title: '担保', knowledgeUnitId: 'ku_none' },
+      ],
+    },
+    { nodeId: 'n2', title: '风险提示' },
+    { nodeId: 'n3', title: '结论' },
+    { nodeId: 'n4', title: '附记' },
+  ],
+};
+
+/** The report as Markdown, by heading. */
+const written = async (type: string): Promise<Map<string, string>> => {
+  const { taskId } = await client.ok('POST', '/tasks', { taskName: '贷前调查', parameters: { enterpriseId: '77' } });
+  const { outlineId } = await client.ok('POST', `/tasks/${taskId}/outline`, { title: '大纲', type, rootNode: tree });
+  await client.ok('POST', `/outline/${outlineId}/confirm`, { confirmerId: 'u', confirmerName: '张三' });
+  await client.confirmedPackage(taskId, 'ku_f', finance);
+  await client.confirmedPackage(taskId, 'ku_s', { 控股股东: '甲集团' });
+  const { reportId } = await client.ok('POST', `/tasks/${taskId}/reports`, { title: '报告', format: 'MARKDOWN' });
+  assert.equal((await (await client.progress(taskId)).until()).at(-1)?.data.status, 'COMPLETED');
+  const { text } = await client.call('POST', `/reports/${reportId}/export`);
+  const parts = text.split(/^#{2,} /m).slice(1);
+  return new Map(parts.map((part) => [(part.split('\n')[0] ?? '').replace(/^[\d.]+ /, ''), part]));
+};
+
+const prose = (part: string | undefined): string =>
+  (part ?? '')
+    .split('\n')
+    .slice(1)
+    .filter((line) => /。$/.test(line))
+    .join('\n');
+
+test('levels: LEVEL1 writes one text per chapter, LEVEL2 one per section, and no sentence comes twice', async () => {
+  const [one, two] = [await written('LEVEL1'), await written('LEVEL2')];
+  assert.match(
+    prose(one.get('财务状况')),
+    /营业收入分别为[\s\S]*净利润分别为[\s\S]*控股股东为甲集团[\s\S]*未收到所需的资料：担保/,
+  );
+  assert.equal(prose(one.get('收入分析')), '“收入分析”的内容见本章正文。');
+  assert.equal(prose(one.get('担保')), '“担保”所需的资料未收到，待补充。');
+  assert.match(one.get('股东') ?? '', /控股股东 \| 甲集团/);
+
+  assert.equal(prose(two.get('财务状况')), '');
+  assert.match(prose(two.get('收入分析')), /营业收入分别为/);
+  assert.doesNotMatch(prose(two.get('收入分析')), /净利润[分由]/);
+  assert.match(prose(two.get('利润分析')), /净利润分别为/);
+  assert.doesNotMatch(prose(two.get('利润分析')), /营业收入[分由]/);
+  assert.match(prose(two.get('股东')), /控股股东为甲集团/);
+  assert.match(prose(two.get('担保')), /未收到本节所需的资料[\s\S]*企业编号为77/);
+
+  for (const report of [one, two]) {
+    assert.equal(prose(report.get('风险提示')), '“风险提示”没有单独的资料，相关内容见“结论”。');
+    assert.equal(prose(report.get('附记')), '“附记”没有单独的资料，相关内容见“结论”。');
+    assert.match(prose(report.get('结论')), /营业收入/);
+    const sections = [...report].filter(([title]) => title !== '结论');
+    const lines = sections.flatMap(([, part]) => prose(part).split('\n').filter(Boolean));
+    assert.equal(new Set(lines).size, lines.length, lines.join('\n'));
+  }
+});

@@ -8,6 +8,7 @@ import type { Block } from '../../../plugins/reports/render/document.ts';
 import { plainText, withoutMarks } from '../../../plugins/reports/render/text.ts';
 import { assembleReport } from '../../../plugins/reports/writing/assemble.ts';
 import { collectUnit } from '../../../plugins/reports/writing/collect.ts';
+import { divideText } from '../../../plugins/reports/writing/divide.ts';
 import { outlineFromDraft, readDraft } from '../../../plugins/reports/writing/draft.ts';
 import { createFigureCheck } from '../../../plugins/reports/writing/figures.ts';
 import { materialText } from '../../../plugins/reports/writing/material-text.ts';
@@ -106,46 +107,60 @@ test('plan: packages are named in reading order, others come last', () => {
   );
 });
 
-test('plan: LEVEL1 has one checkpoint per chapter, LEVEL2 one per section', () => {
-  const ids = (type: 'LEVEL1' | 'LEVEL2') =>
-    planChapters(outline, type, packages, 'zh').map(({ nodeId, sections }) => [
-      nodeId,
-      sections.map((section) => section.nodeId),
-    ]);
-  assert.deepEqual(ids('LEVEL1'), [
-    ['n1', ['n11', 'n12']],
-    ['n2', ['n2', 'n21', 'n22']],
-    ['n3', ['n3']],
-    [EXTRA_NODE, [EXTRA_NODE]],
+const planned = (type: 'LEVEL1' | 'LEVEL2', from = outline, given = packages) =>
+  planChapters(from, type, given, 'zh').map(({ nodeId, sections }) => [
+    nodeId,
+    sections.map((section) => [section.nodeId, section.basis, section.refs.join(), section.prints.join()].join(' ')),
   ]);
-  assert.deepEqual(ids('LEVEL2'), [
-    ['n11', ['n11']],
-    ['n12', ['n12']],
-    ['n2', ['n2']],
-    ['n21', ['n21']],
-    ['n22', ['n22']],
-    ['n3', ['n3']],
-    [EXTRA_NODE, [EXTRA_NODE]],
+
+test('plan: LEVEL1 has one text per chapter over its sub-tree, the sections below keep their tables', () => {
+  assert.deepEqual(planned('LEVEL1'), [
+    ['n1', ['n1 data D1 ', 'n11 data  D1', 'n12 chapter  ']],
+    ['n2', ['n2 data D2 D2', 'n21 chapter  ', 'n22 chapter  ']],
+    ['n3', ['n3 summary D1,D2,D3 ']],
+    [EXTRA_NODE, [`${EXTRA_NODE} data D3 D3`]],
   ]);
 });
 
-test('plan: a leaf is written from its own package, that above it, all packages, or nothing', () => {
-  const sections = new Map(
-    planChapters(outline, 'LEVEL1', packages, 'zh').flatMap((chapter) =>
-      chapter.sections.map((section) => [section.nodeId, section]),
-    ),
-  );
-  const of = (nodeId: string) => {
-    const { basis, refs, prints } = sections.get(nodeId) ?? { basis: '', refs: [], prints: [] };
-    return { basis, refs, prints };
-  };
-  assert.deepEqual(of('n11'), { basis: 'data', refs: ['D1'], prints: ['D1'] });
-  assert.deepEqual(of('n12'), { basis: 'none', refs: [], prints: [] });
-  assert.deepEqual(of('n2'), { basis: 'data', refs: [], prints: ['D2'] });
-  assert.deepEqual(of('n21'), { basis: 'data', refs: ['D2'], prints: [] });
-  assert.deepEqual(of('n3'), { basis: 'summary', refs: ['D1', 'D2', 'D3'], prints: [] });
-  assert.deepEqual(of(EXTRA_NODE), { basis: 'data', refs: ['D3'], prints: ['D3'] });
+test('plan: LEVEL2 has one text per leaf, from its own package, that above it, all packages, or nothing', () => {
+  assert.deepEqual(planned('LEVEL2'), [
+    ['n11', ['n11 data D1 D1']],
+    ['n12', ['n12 none  ']],
+    ['n2', ['n2 data  D2']],
+    ['n21', ['n21 data D2 ']],
+    ['n22', ['n22 data D2 ']],
+    ['n3', ['n3 summary D1,D2,D3 ']],
+    [EXTRA_NODE, [`${EXTRA_NODE} data D3 D3`]],
+  ]);
   assert.equal(planChapters(outline, 'LEVEL1', [], 'zh').at(-1)?.sections[0]?.basis, 'none');
+});
+
+test('plan: of several sections without a unit one sums up all packages', () => {
+  const tree = (titles: string[]) =>
+    parseOutline({ nodeId: 'r', title: 'r', children: titles.map((title) => ({ nodeId: title, title })) });
+  const summaryAt = (titles: string[]) =>
+    planChapters(tree(titles), 'LEVEL1', packages, 'zh').map(({ sections }) => sections[0]?.summaryAt);
+  assert.deepEqual(summaryAt(['风险', '结论', '附言']), ['结论', undefined, '结论', undefined]);
+  assert.deepEqual(summaryAt(['甲', '乙']), ['乙', undefined, undefined]);
+});
+
+test('divide: every statement of a shared package goes to one section, with its heading and head of the table', () => {
+  const text = [
+    '- 企业名称: 甲',
+    '## 指标（亿元）',
+    '| 项目 | 2022 | 2023 |',
+    '| --- | --- | --- |',
+    '| 营业收入 | 1 | 2 |',
+    '| 净利润 | 3 | 4 |',
+    '## 变动情况',
+    '净利润由2022年的3亿元增至2023年的4亿元。',
+  ].join('\n');
+  assert.deepEqual(divideText(text, ['收入情况', '利润']), [
+    '- 企业名称: 甲\n## 指标（亿元）\n| 项目 | 2022 | 2023 |\n| --- | --- | --- |\n| 营业收入 | 1 | 2 |',
+    '## 指标（亿元）\n| 项目 | 2022 | 2023 |\n| --- | --- | --- |\n| 净利润 | 3 | 4 |\n## 变动情况\n净利润由2022年的3亿元增至2023年的4亿元。',
+  ]);
+  assert.deepEqual(divideText(text, ['甲']), [text]);
+  assert.deepEqual(divideText('- a: 1', ['x', 'y']), ['- a: 1', '']);
 });
 
 test('plan: every package is printed exactly once, whatever the tree', () => {
