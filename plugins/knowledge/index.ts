@@ -1,0 +1,76 @@
+import { join } from 'node:path';
+import { databaseService } from '../../core/data/database.ts';
+import { definePlugin } from '../../core/plugin.ts';
+import { Type } from '../../core/schema.ts';
+import { type HostCaller, poolService } from '../../runtime/pool/index.ts';
+import { runService } from '../../runtime/runs/service.ts';
+import { accountService } from '../auth/public.ts';
+import { createImportHost, importHost } from './importing.ts';
+import { knowledgeService, type SearchOptions } from './public.ts';
+import { researchRoutes } from './routes/research.ts';
+import { importRunKind } from './run.ts';
+import { createBases } from './service/bases.ts';
+import { createDocuments } from './service/documents.ts';
+import { createParts } from './service/parts.ts';
+import { createSearch } from './service/search.ts';
+import { createKnowledgeService } from './service.ts';
+
+const mebibytes = (value: number, description: string) =>
+  Type.Integer({ minimum: 1, maximum: 200, default: value, description: `${description}, MiB` });
+const limit = (value: number, description: string) => Type.Integer({ minimum: 1, default: value, description });
+
+export default definePlugin({
+  name: 'knowledge',
+  config: Type.Object({
+    basesPerUser: limit(3, 'knowledge bases of one account'),
+    documentsPerBase: limit(50, 'documents of one knowledge base'),
+    baseFileMb: mebibytes(10, 'largest file of a knowledge base'),
+    agentFileMb: mebibytes(20, 'largest file of an agent'),
+    pages: limit(2000, 'pages of one document'),
+    characters: limit(20_000_000, 'characters of the text of one document'),
+    catchUpMs: limit(5000, 'how long a search waits for an index that is behind, milliseconds'),
+  }),
+  requires: { database: databaseService, runs: runService, pool: poolService, accounts: accountService },
+  provides: { knowledge: knowledgeService },
+
+  setup({ config, services: { database, runs, pool, accounts }, log, dataDir, onDispose }) {
+    const parts = createParts({
+      database,
+      runs,
+      log,
+      options: {
+        basesPerUser: config.basesPerUser,
+        documentsPerBase: config.documentsPerBase,
+        baseFileBytes: config.baseFileMb * 1024 * 1024,
+        agentFileBytes: config.agentFileMb * 1024 * 1024,
+        folder: join(dataDir, 'knowledge'),
+        catchUpMs: config.catchUpMs,
+      },
+    });
+    onDispose('knowledge: search index', () => parts.index.close());
+    const documents = createDocuments(parts);
+    const bases = createBases(parts, documents);
+    const knowledge = createKnowledgeService(parts, {
+      bases,
+      documents,
+      search: createSearch(parts, bases, documents),
+    });
+    onDispose('knowledge: usage of accounts', accounts.countUsage('knowledgeBases', bases.count));
+    pool.expose(importHost, createImportHost(parts));
+    pool.expose(knowledgeService, {
+      search: ({ principal, signal }: HostCaller, query: string, options?: Omit<SearchOptions, 'signal'>) =>
+        knowledge.search(principal, query, { ...options, signal }),
+    });
+    return {
+      services: { knowledge },
+      routes: [researchRoutes(knowledge, config.baseFileMb * 1024 * 1024)],
+      nodes: [new URL('./nodes/read.ts', import.meta.url)],
+      runKinds: [importRunKind(parts, { pages: config.pages, characters: config.characters })],
+      async ready() {
+        await database.ready();
+        await bases.recover();
+        await documents.recover();
+      },
+    };
+  },
+});

@@ -1,0 +1,92 @@
+import { analyse } from 'chardet';
+import { unknownKind } from '../errors.ts';
+
+/** Names that both the detector and `TextDecoder` know; other guesses of the detector are not taken. */
+const GUESSES: Readonly<Record<string, string>> = {
+  GB18030: 'gb18030',
+  Big5: 'big5',
+  'UTF-16LE': 'utf-16le',
+  'UTF-16BE': 'utf-16be',
+  Shift_JIS: 'shift_jis',
+  'EUC-JP': 'euc-jp',
+  'EUC-KR': 'euc-kr',
+  'windows-1252': 'windows-1252',
+  'ISO-8859-1': 'windows-1252',
+};
+const SAMPLE = 64 * 1024;
+
+const decode = (bytes: Uint8Array, encoding: string, fatal: boolean) =>
+  new TextDecoder(encoding, { fatal }).decode(bytes);
+
+function strict(bytes: Uint8Array, encoding: string): string | undefined {
+  try {
+    return decode(bytes, encoding, true);
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Decodes a text file by what its bytes say: a mark, valid UTF-8, else the likeliest of the encodings that are valid for it.
+ *
+ * @throws {UnreadableError} DOCUMENT_KIND_UNKNOWN when no encoding fits
+ */
+export function decodeText(bytes: Uint8Array): { text: string; encoding: string } {
+  const found = (text: string, encoding: string) => ({ text: text.replace(/^\ufeff/, ''), encoding });
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return found(decode(bytes, 'utf-16le', false), 'utf-16le');
+  if (bytes[0] === 0xfe && bytes[1] === 0xff) return found(decode(bytes, 'utf-16be', false), 'utf-16be');
+  const utf8 = bytes.includes(0) ? undefined : strict(bytes, 'utf-8');
+  if (utf8 !== undefined) return found(utf8, 'utf-8');
+  const utf16 = utf16WithoutMark(bytes);
+  if (utf16 !== undefined) return found(decode(bytes, utf16, false), utf16);
+
+  const sample = bytes.subarray(0, SAMPLE);
+  const candidates = analyse(sample)
+    .map(({ name, confidence }) => ({ encoding: GUESSES[name], confidence }))
+    .filter((guess): guess is { encoding: string; confidence: number } => guess.encoding !== undefined);
+  for (const encoding of ['gb18030', 'big5'])
+    if (!candidates.some((guess) => guess.encoding === encoding)) candidates.push({ encoding, confidence: 0 });
+  const scored = candidates
+    .map(({ encoding, confidence }) => ({
+      encoding,
+      score: confidence / 100 + commonShare(decode(sample, encoding, false)),
+    }))
+    .sort((a, b) => b.score - a.score);
+  for (const { encoding } of scored) {
+    const text = strict(bytes, encoding);
+    if (text !== undefined) return found(text, encoding);
+  }
+  // Some bytes are broken in every encoding: the likeliest one, with marks where they stood.
+  const [likeliest] = scored;
+  const text = likeliest ? decode(bytes, likeliest.encoding, false) : '';
+  const lost = text.split('\ufffd').length - 1;
+  if (likeliest === undefined || lost > text.length / 100) throw unknownKind();
+  return found(text, likeliest.encoding);
+}
+
+/** UTF-16 without a mark: text has blanks or ASCII, whose upper byte is zero, on one side only. */
+function utf16WithoutMark(bytes: Uint8Array): 'utf-16le' | 'utf-16be' | undefined {
+  const zeros = [0, 0];
+  const length = Math.min(bytes.byteLength, SAMPLE);
+  for (let at = 0; at < length; at++) if (bytes[at] === 0) zeros[at % 2] = (zeros[at % 2] ?? 0) + 1;
+  const [even = 0, odd = 0] = zeros;
+  if (even + odd === 0) return undefined;
+  return odd >= even ? 'utf-16le' : 'utf-16be';
+}
+
+/** The commonest characters of Chinese text, simplified and traditional: about a quarter of any text is made of them. */
+const COMMON = new Set(
+  '的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而方后多定行学法所民得经這個國為來時們對會說種後經產學發動過與、，。',
+);
+
+function commonShare(text: string): number {
+  let common = 0;
+  let wide = 0;
+  for (const character of text) {
+    if (character.charCodeAt(0) < 128) continue;
+    wide++;
+    if (COMMON.has(character)) common++;
+  }
+  return wide === 0 ? 0 : common / wide;
+}
