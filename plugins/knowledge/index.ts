@@ -22,7 +22,6 @@ const limit = (value: number, description: string) => Type.Integer({ minimum: 1,
 export default definePlugin({
   name: 'knowledge',
   config: Type.Object({
-    basesPerUser: limit(3, 'knowledge bases of one account'),
     documentsPerBase: limit(50, 'documents of one knowledge base'),
     baseFileMb: mebibytes(10, 'largest file of a knowledge base'),
     agentFileMb: mebibytes(20, 'largest file of an agent'),
@@ -38,8 +37,8 @@ export default definePlugin({
       database,
       runs,
       log,
+      baseQuota: async (principal) => (await accounts.profile(principal)).kbQuota,
       options: {
-        basesPerUser: config.basesPerUser,
         documentsPerBase: config.documentsPerBase,
         baseFileBytes: config.baseFileMb * 1024 * 1024,
         agentFileBytes: config.agentFileMb * 1024 * 1024,

@@ -13,7 +13,7 @@ export type Bases = ReturnType<typeof createBases>;
 
 /** Knowledge bases of the caller. */
 export function createBases(parts: KnowledgeParts, documents: Documents) {
-  const { bases, options } = parts;
+  const { bases, options, baseQuota } = parts;
   const mine = ({ accountId }: Principal) => ({ ownerId: accountId, deleted: false });
 
   /** @throws {KnowledgeBaseNotFoundError} */
@@ -39,7 +39,7 @@ export function createBases(parts: KnowledgeParts, documents: Documents) {
   const service = {
     async listBases(principal) {
       const found = await bases.in(principal).find(mine(principal), { sort: { createdAt: -1, _id: 1 } });
-      return { items: await view(principal, found), limit: options.basesPerUser };
+      return { items: await view(principal, found), limit: await baseQuota(principal) };
     },
 
     async getBase(principal, baseId) {
@@ -49,11 +49,12 @@ export function createBases(parts: KnowledgeParts, documents: Documents) {
 
     async createBase(principal, { name, description = '' }) {
       const nameKey = name.toLowerCase();
+      const quota = await baseQuota(principal);
       for (;;) {
         const taken = await bases.in(principal).find(mine(principal), { fields: ['slot', 'nameKey'] });
         if (taken.some((base) => base.nameKey === nameKey)) throw new KnowledgeBaseNameTakenError(name);
-        const slot = freeSlot(taken, options.basesPerUser);
-        if (slot === undefined) throw new KnowledgeQuotaError('knowledge_base', options.basesPerUser, taken.length);
+        const slot = freeSlot(taken, quota);
+        if (slot === undefined) throw new KnowledgeQuotaError('knowledge_base', quota, taken.length);
         try {
           const made = await bases.in(principal).insert({
             ownerId: principal.accountId,

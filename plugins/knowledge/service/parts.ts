@@ -1,5 +1,6 @@
 import type { Database, TenantFiles, TenantModel } from '../../../core/data/database.ts';
 import type { Logger } from '../../../core/log.ts';
+import type { Principal } from '../../../core/principal.ts';
 import type { RunService } from '../../../runtime/runs/service.ts';
 import { type BaseRecord, baseModel } from '../models/base.ts';
 import { type Changes, createChanges } from '../models/change.ts';
@@ -8,7 +9,6 @@ import { type PassageRecord, passageModel } from '../models/passage.ts';
 import { createIndexSync, type IndexSync } from '../search/sync.ts';
 
 export interface KnowledgeOptions {
-  basesPerUser: number;
   documentsPerBase: number;
   /** Bytes of one file in a base, and of one that belongs to an agent. */
   baseFileBytes: number;
@@ -29,6 +29,8 @@ export interface KnowledgeDeps {
   runs: RunService;
   log: Logger;
   options: KnowledgeOptions;
+  /** Knowledge bases that an account may have. */
+  baseQuota(principal: Principal): Promise<number>;
   embedder?: Embedder | undefined;
 }
 
