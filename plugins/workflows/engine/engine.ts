@@ -56,8 +56,10 @@ const SLICE_MS = 4;
 /** Waits that are over so soon are not worth giving the run's place back. */
 const SHORT_WAIT_MS = 1000;
 const BATCH = 64;
-/** Records on their way to the store before the engine waits for them. */
+/** Records on their way to the store before the engine waits for them; a large one counts for many. */
 const MAX_UNSTORED = 1000;
+const LARGE_BYTES = 32 * 1024;
+const LARGE_WEIGHT = 250;
 /** Failures that another attempt cannot change. */
 const FINAL_CODES = new Set([
   'NODE_RETRIES_EXHAUSTED',
@@ -252,10 +254,11 @@ export class Engine {
   }
 
   #record(records: StepRecord[]): void {
-    this.#unstored += records.length;
+    const weight = records.reduce((sum, { result }) => sum + (isLarger(result, LARGE_BYTES) ? LARGE_WEIGHT : 1), 0);
+    this.#unstored += weight;
     this.#stored = this.#context.checkpoint(records).then(
       () => {
-        this.#unstored -= records.length;
+        this.#unstored -= weight;
       },
       // The run ends by itself when something cannot be stored.
       () => undefined,
