@@ -3,7 +3,7 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { parseDocument } from 'yaml';
 import { AppError, type FieldError } from '../core/errors.ts';
-import type { ModelConfig, ModelsConfig, ProviderConfig } from '../runtime/models/config.ts';
+import type { EmbeddingConfig, ModelConfig, ModelsConfig, ProviderConfig } from '../runtime/models/config.ts';
 
 export type Environment = Record<string, string | undefined>;
 
@@ -80,6 +80,19 @@ const Model = Type.Object(
   closed,
 );
 
+const Embeddings = Type.Object(
+  {
+    provider: name(),
+    providerEnv: Type.Optional(name()),
+    model: Type.Optional(name()),
+    modelEnv: Type.Optional(name()),
+    batch: Type.Optional(Type.Integer({ minimum: 1, maximum: 2048 })),
+    passagePrefix: Type.Optional(Type.String({ maxLength: 200 })),
+    queryPrefix: Type.Optional(Type.String({ maxLength: 200 })),
+  },
+  closed,
+);
+
 const File = Type.Object(
   {
     default: Type.Union([name(), Type.Array(name(), { minItems: 1 })]),
@@ -92,6 +105,7 @@ const File = Type.Object(
     ),
     providers: Type.Record(Type.String(), Provider),
     models: Type.Record(Type.String(), Model),
+    embeddings: Type.Optional(Embeddings),
     aliases: Type.Optional(Type.Record(Type.String(), name())),
   },
   closed,
@@ -201,12 +215,14 @@ const assemble = (file: File, env: Environment, source: string): ModelsConfig =>
   if (standIn !== undefined && !/^(true|false)$/.test(standIn)) {
     problems.push(problem(String(file.offlineFallbackEnv), '只能是 true 或 false', 'must be true or false'));
   }
+  const embeddings = file.embeddings && embedding(file.embeddings, providers, env, problems);
   if (problems.length > 0) refuse(source, problems);
   return {
     defaultKey: defaults.find((key) => models[key]?.available) ?? String(defaults[0]),
     offlineFallback: standIn === undefined ? file.offlineFallback : standIn === 'true',
     providers,
     models,
+    ...(embeddings && { embeddings }),
     aliases,
     defaults: file.defaults,
   };
@@ -279,6 +295,30 @@ const model = (
     available: home.available,
     missing: home.missing,
   };
+};
+
+/** No model, no vectors: words alone are searched then. */
+const embedding = (
+  section: Static<typeof Embeddings>,
+  providers: Readonly<Record<string, ProviderConfig>>,
+  env: Environment,
+  problems: FieldError[],
+): EmbeddingConfig | undefined => {
+  const named = read(env, section.modelEnv) ?? section.model;
+  if (named === undefined) return undefined;
+  const provider = read(env, section.providerEnv) ?? section.provider;
+  const kind = providers[provider]?.kind;
+  if (kind !== 'openai' && kind !== 'gemini') {
+    problems.push(
+      problem(
+        'embeddings.provider',
+        `${provider} 不是兼容 OpenAI 的提供方`,
+        `${provider} is no OpenAI-compatible provider`,
+      ),
+    );
+  }
+  const { batch = 64, passagePrefix = '', queryPrefix = '' } = section;
+  return { provider, model: named, batch, passagePrefix, queryPrefix };
 };
 
 /** A copy for logs and for people: credentials are replaced, user names, passwords and queries leave the addresses. */

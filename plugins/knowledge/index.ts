@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { databaseService } from '../../core/data/database.ts';
 import { definePlugin } from '../../core/plugin.ts';
 import { Type } from '../../core/schema.ts';
+import { modelService } from '../../runtime/models/index.ts';
 import { type HostCaller, poolService } from '../../runtime/pool/index.ts';
 import { runService } from '../../runtime/runs/service.ts';
 import { accountService } from '../auth/public.ts';
@@ -29,14 +30,21 @@ export default definePlugin({
     characters: limit(20_000_000, 'characters of the text of one document'),
     catchUpMs: limit(5000, 'how long a search waits for an index that is behind, milliseconds'),
   }),
-  requires: { database: databaseService, runs: runService, pool: poolService, accounts: accountService },
+  requires: {
+    models: modelService,
+    database: databaseService,
+    runs: runService,
+    pool: poolService,
+    accounts: accountService,
+  },
   provides: { knowledge: knowledgeService },
 
-  setup({ config, services: { database, runs, pool, accounts }, log, dataDir, onDispose }) {
+  setup({ config, services: { models, database, runs, pool, accounts }, log, dataDir, onDispose }) {
     const parts = createParts({
       database,
       runs,
       log,
+      embedder: models.embedder,
       baseQuota: async (principal) => (await accounts.profile(principal)).kbQuota,
       options: {
         documentsPerBase: config.documentsPerBase,

@@ -73,12 +73,24 @@ export interface ModelConfig {
   missing: string[];
 }
 
+/** The model that turns texts into vectors, of an OpenAI-compatible provider. */
+export interface EmbeddingConfig {
+  provider: string;
+  model: string;
+  /** Texts of one request. */
+  batch: number;
+  /** Put before passages and queries; models of the E5 family and their like want it. */
+  passagePrefix: string;
+  queryPrefix: string;
+}
+
 /** The validated configuration: plain data that can be sent to a worker thread. Holds credentials: never log it. */
 export interface ModelsConfig {
   defaultKey: ModelKey;
   /** The offline model stands in for every key without credentials. */
   offlineFallback: boolean;
   providers: Record<string, ProviderConfig>;
+  embeddings?: EmbeddingConfig;
   models: Record<ModelKey, ModelConfig>;
   aliases: Record<string, ModelKey>;
   /** For models that are named by provider and model name only. */

@@ -3,6 +3,7 @@ import { defineService } from '../../core/service.ts';
 import { attempt } from './attempt.ts';
 import { type Clock, systemClock, wait } from './clock.ts';
 import type { ModelsConfig, RetryPolicy } from './config.ts';
+import { createEmbedder } from './embeddings.ts';
 import {
   cancelled,
   imagesUnsupported,
@@ -20,6 +21,7 @@ import type { ModelSource } from './source.ts';
 import type { ModelEvent, ModelGateway, ModelRequest, ModelResult } from './types.ts';
 
 export type { ModelRef, ModelsConfig } from './config.ts';
+export type { TextEmbedder } from './embeddings.ts';
 export { formatMaterial, type Material } from './material.ts';
 export { countRequestTokens, countTokens } from './tokens.ts';
 export { removeTracingVariables } from './tracing.ts';
@@ -116,7 +118,9 @@ export const createModelGateway = (config: ModelsConfig, deps: ModelGatewayDeps 
     }
   }
 
+  const embedder = createEmbedder(config);
   return {
+    ...(embedder && { embedder }),
     list: () => registry.list(),
     resolve,
     resolveProvider: (provider, model, options) =>

@@ -1,5 +1,6 @@
 import type { ErrorRecord } from '../../core/errors.ts';
 import type { ModelKey, ModelRef, ProviderKind, RetryPolicy, TimeoutPolicy } from './config.ts';
+import type { TextEmbedder } from './embeddings.ts';
 
 /** A picture for models that read pictures: an `https:` address or a `data:image/…;base64,` address. */
 export interface ImagePart {
@@ -133,6 +134,8 @@ export interface ResolvedModel extends ModelInfo {
 }
 
 export interface ModelGateway {
+  /** Absent when no embedding model is configured. */
+  readonly embedder?: TextEmbedder;
   /** All configured keys in the order of the configuration; aliases are left out. */
   list(): ModelInfo[];
   /**

@@ -41,6 +41,21 @@ export function joinLines(before: string, after: string): string {
   return `${before} ${after}`;
 }
 
+/** `joinLines` over all lines of a paragraph, in one pass. */
+export function joinAll(lines: readonly string[]): string {
+  const parts: string[] = [];
+  for (const line of lines) {
+    const before = parts.at(-1);
+    if (before === undefined) parts.push(line);
+    else {
+      const joined = joinLines(before.slice(-2), line);
+      parts[parts.length - 1] = before.slice(0, -2);
+      parts.push(joined);
+    }
+  }
+  return parts.join('');
+}
+
 /** Cells of a row as one text. */
 export const rowText = (cells: readonly string[]): string =>
   cells.map((cell) => cell.replace(/\s+/g, ' ').trim()).join(' | ');

@@ -38,7 +38,7 @@ export function readHtml(source: string): ReadDocument {
   const flush = () => {
     const shown =
       verbatim > 0
-        ? text.replace(/^\n+|\s+$/g, '')
+        ? text.trimEnd().replace(/^\n+/, '')
         : text
             .replace(/[ \t\f]+/g, ' ')
             .replace(/ ?\n ?/g, '\n')

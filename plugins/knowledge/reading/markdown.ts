@@ -3,6 +3,8 @@ import { linesOf } from './text.ts';
 
 const HEADING = /^ {0,3}(#{1,6})\s+(.*?)(?:\s+#+)?\s*$/;
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
+/** Longer lines are neither; expressions never see them, so that no input is slow. */
+const LONGEST_MARKED = 1000;
 const TABLE_RULE = /^\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?\s*$/;
 
 /**
@@ -31,19 +33,19 @@ export function readMarkdown(source: string): ReadDocument {
       blocks.push({ kind: 'text', text: code.join('\n') });
       continue;
     }
-    const heading = HEADING.exec(line);
+    const heading = line.length <= LONGEST_MARKED ? HEADING.exec(line) : null;
     if (heading) {
       end();
       blocks.push({ kind: 'heading', level: heading[1]?.length ?? 1, text: heading[2] ?? '' });
       continue;
     }
-    const under = /^ {0,3}(=+|-+)\s*$/.exec(line)?.[1];
+    const under = /^ {0,3}(=+|-+)\s*$/.exec(line.slice(0, LONGEST_MARKED))?.[1];
     if (under !== undefined && paragraph.length === 1 && (under[0] === '=' || under.length > 1)) {
       blocks.push({ kind: 'heading', level: under[0] === '=' ? 1 : 2, text: paragraph[0]?.trim() ?? '' });
       paragraph = [];
       continue;
     }
-    if (line.includes('|') && TABLE_RULE.test(lines[at + 1] ?? '')) {
+    if (line.includes('|') && isTableRule(lines[at + 1] ?? '')) {
       end();
       const rows = [cells(line)];
       for (at += 2; at < lines.length && (lines[at] ?? '').includes('|'); at++) rows.push(cells(lines[at] ?? ''));
@@ -57,6 +59,9 @@ export function readMarkdown(source: string): ReadDocument {
   end();
   return { blocks };
 }
+
+const isTableRule = (line: string): boolean =>
+  line.length <= LONGEST_MARKED && line.includes('-') && TABLE_RULE.test(line);
 
 const cells = (line: string): string =>
   rowText(

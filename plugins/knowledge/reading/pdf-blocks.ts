@@ -7,6 +7,8 @@ const PAGE_NUMBER =
 const NUMBERED =
   /^(?:第[一二三四五六七八九十百零\d]{1,4}[章节篇部编]|[一二三四五六七八九十]{1,3}、|\d{1,2}(?:\.\d{1,2}){1,3}\s)/;
 const LONGEST_HEADING = 80;
+/** Characters after which a paragraph ends whatever follows: documents without any end of sentence stay fast. */
+const LONGEST_PARAGRAPH = 20_000;
 
 /** Paragraphs, headings and tables of a document from the lines of its pages. */
 export function blocksOfPages(pages: readonly (readonly Line[])[]): Block[] {
@@ -79,16 +81,17 @@ function continues(
   line: Line,
   { first, left, right }: { first: boolean; left: number; right: number },
 ): boolean {
+  if (text.length > LONGEST_PARAGRAPH) return false;
   const indented = line.left > left + line.size * 1.4;
-  if (first || before === undefined) return !SENTENCE_END.test(text) && !indented;
+  if (first || before === undefined) return !SENTENCE_END.test(text.slice(-4)) && !indented;
   if (Math.abs(before.size - line.size) > line.size * 0.15) return false;
   const step = before.y - line.y;
   // A column begins at the top again.
-  if (step < 0) return !SENTENCE_END.test(text);
+  if (step < 0) return !SENTENCE_END.test(text.slice(-4));
   if (step > line.size * 2.1) return false;
   if (line.left > before.left + line.size * 1.4) return false;
   const isShort = before.right < left + (right - left) * 0.82;
-  return !(isShort && SENTENCE_END.test(text));
+  return !(isShort && SENTENCE_END.test(text.slice(-4)));
 }
 
 function headingLevel(line: Line, body: number, sizes: readonly number[]): number | undefined {

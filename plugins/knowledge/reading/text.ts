@@ -1,4 +1,4 @@
-import { type Block, joinLines, type ReadDocument } from './blocks.ts';
+import { type Block, joinAll, type ReadDocument } from './blocks.ts';
 
 const LINE = /\r\n?|\n|\u2028|\u2029/;
 
@@ -24,7 +24,7 @@ function paragraphsOf(text: string): string[] {
   const paragraphs: string[] = [];
   let current: string[] = [];
   const end = () => {
-    if (current.length > 0) paragraphs.push(isWrapped(current) ? current.reduce(joinLines, '') : current.join('\n'));
+    if (current.length > 0) paragraphs.push(isWrapped(current) ? joinAll(current) : current.join('\n'));
     current = [];
   };
   for (const line of lines) {

@@ -83,6 +83,8 @@ export function createIndexSync({ documents, passages, changes, folder, catchUpM
   const bringUp = async (tenant: Tenant): Promise<void> => {
     const { tenantId } = tenant;
     const target = await changes.last(tenant);
+    // A tenant without documents needs no index.
+    if (target === 0) return;
     if ((applied.get(tenantId) ?? -1) >= target && applied.has(tenantId)) return;
     const running = underWay.get(tenantId);
     if (running && running.target >= target) return running.done;
@@ -96,6 +98,7 @@ export function createIndexSync({ documents, passages, changes, folder, catchUpM
           applied.delete(tenantId);
           if (closed) throw error;
           log.warn({ err: error, tenantId }, 'knowledge index: starting over');
+          await reader.call.forget(indexFile(folder, tenantId));
           await applyChanges(tenant);
         }
       })
@@ -140,6 +143,7 @@ export function createIndexSync({ documents, passages, changes, folder, catchUpM
       }
       await writer.call.finishRebuild(file, seq);
       applied.delete(tenant.tenantId);
+      await reader.call.forget(file);
       await bringUp(tenant);
     },
 

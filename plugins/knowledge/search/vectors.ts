@@ -43,14 +43,5 @@ const aligned = (blob: Uint8Array): Float32Array =>
     ? new Float32Array(blob.buffer, blob.byteOffset, blob.byteLength / 4)
     : new Float32Array(blob.slice().buffer);
 
-/** A vector of length 1, so that the product of two is their cosine. */
-export function normalized(values: readonly number[]): Float32Array {
-  const vector = Float32Array.from(values);
-  let sum = 0;
-  for (const value of vector) sum += value * value;
-  const length = Math.sqrt(sum) || 1;
-  return vector.map((value) => value / length);
-}
-
 export const bytesOf = (vector: Float32Array): Uint8Array =>
   new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);

@@ -127,7 +127,18 @@ export function createDocuments(parts: KnowledgeParts) {
         await files.delete(principal, fileId);
         throw new DocumentBusyError(documentId);
       }
-      await start(principal, document);
+      try {
+        await start(principal, document);
+      } catch (error) {
+        // The document is again what it was before.
+        const { filename, fileType, size, status, progress, uploadedAt, processedAt } = before;
+        const restored = { filename, fileType, size, status, progress, uploadedAt, processedAt, error: before.error };
+        await documents
+          .in(principal)
+          .update({ _id: documentId }, { $set: { ...restored, fileId: before.fileId, runId: before.runId } });
+        await files.delete(principal, fileId);
+        throw error;
+      }
       await files.delete(principal, before.fileId);
       return document;
     },

@@ -1,6 +1,7 @@
 import type { Database, TenantFiles, TenantModel } from '../../../core/data/database.ts';
 import type { Logger } from '../../../core/log.ts';
 import type { Principal } from '../../../core/principal.ts';
+import type { TextEmbedder } from '../../../runtime/models/index.ts';
 import type { RunService } from '../../../runtime/runs/service.ts';
 import { type BaseRecord, baseModel } from '../models/base.ts';
 import { type Changes, createChanges } from '../models/change.ts';
@@ -19,11 +20,6 @@ export interface KnowledgeOptions {
   catchUpMs: number;
 }
 
-/** Turns texts into vectors of length 1; absent without a configured model. */
-export interface Embedder {
-  embed(texts: readonly string[], kind: 'passage' | 'query', signal?: AbortSignal): Promise<Float32Array[]>;
-}
-
 export interface KnowledgeDeps {
   database: Database;
   runs: RunService;
@@ -31,7 +27,8 @@ export interface KnowledgeDeps {
   options: KnowledgeOptions;
   /** Knowledge bases that an account may have. */
   baseQuota(principal: Principal): Promise<number>;
-  embedder?: Embedder | undefined;
+  /** Absent without a configured model. */
+  embedder?: TextEmbedder | undefined;
 }
 
 /** What the services of the plugin work on. */
