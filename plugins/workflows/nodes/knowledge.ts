@@ -2,7 +2,8 @@ import { defineNode } from '../../../core/node.ts';
 import { Type } from '../../../core/schema.ts';
 import { essence, textOf } from '../../../runtime/graph/index.ts';
 import { formatMaterial } from '../../../runtime/models/index.ts';
-import { hostService, type KnowledgeHit, knowledgeSearch } from './parts/host.ts';
+import type { Hit } from '../../knowledge/public.ts';
+import { hostService, knowledgeSearch, searchOptions } from './parts/host.ts';
 
 /** A search in knowledge bases; its text is ready to stand in a prompt. */
 export default defineNode({
@@ -25,27 +26,31 @@ export default defineNode({
       label: { zh: '知识库', en: 'Knowledge bases' },
       hint: { zh: '留空检索全部可用知识库', en: 'Empty: all that the owner has' },
     }),
-    top_k: Type.Integer({ minimum: 1, maximum: 100, default: 5, label: { zh: '返回条数', en: 'Most hits' } }),
-    min_score: Type.Optional(Type.Number({ label: { zh: '最低分数', en: 'Least score' } })),
+    top_k: Type.Integer({ minimum: 1, maximum: 50, default: 5, label: { zh: '返回条数', en: 'Most hits' } }),
+    min_score: Type.Optional(Type.Number({ minimum: 0, maximum: 1, label: { zh: '最低分数', en: 'Least score' } })),
   }),
   input: Type.Unknown(),
   output: Type.Object({
-    hits: Type.Array(Type.Unsafe<KnowledgeHit>({ type: 'object' })),
+    hits: Type.Array(Type.Unsafe<Hit>({ type: 'object' })),
     count: Type.Integer(),
     /** The passages as models of Koagent get material. */
     text: Type.String(),
   }),
 
   async run({ config: { query, knowledge_base_ids, top_k, min_score }, input, service }) {
-    const { hits } = await hostService(service, knowledgeSearch).search({
-      query: query ?? textOf(essence(input)),
-      knowledgeBaseIds: knowledge_base_ids,
-      topK: top_k,
-      ...(min_score !== undefined && { minScore: min_score }),
-    });
+    const hits = await hostService(service, knowledgeSearch).search(
+      query ?? textOf(essence(input)),
+      searchOptions({ ids: knowledge_base_ids, limit: top_k, minScore: min_score }),
+    );
     return { hits, count: hits.length, text: passages(hits) };
   },
 });
 
-const passages = (hits: readonly KnowledgeHit[]) =>
-  formatMaterial(hits.map(({ title, text }, at) => ({ ref: `K${at + 1}`, ...(title && { title }), text })));
+const passages = (hits: readonly Hit[]) =>
+  formatMaterial(
+    hits.map(({ filename, headings, text }, at) => ({
+      ref: `K${at + 1}`,
+      title: [filename, ...headings].join(' > '),
+      text,
+    })),
+  );

@@ -1,5 +1,6 @@
 import { AppError } from '../../../../core/errors.ts';
 import { defineService, type ServiceKey } from '../../../../core/service.ts';
+import type { KnowledgeForNodes } from '../../../knowledge/public.ts';
 
 /*
  * What nodes ask of the host. A plugin offers one of these by `pool.expose(<name of the key>, …)`; its methods get `HostCaller` as first
@@ -21,22 +22,22 @@ export interface DataSourceQueries {
 
 export const dataSourceQueries = defineService<DataSourceQueries>('data-sources');
 
-export interface KnowledgeHit {
-  text: string;
-  score: number;
-  title?: string;
-  documentId?: string;
-  [more: string]: unknown;
-}
+/** Key `knowledge`: search with the rights of the execution's owner. */
+export const knowledgeSearch = defineService<KnowledgeForNodes>('knowledge');
 
-/** Key `knowledge`: search in the knowledge bases of the execution's owner. */
-export interface KnowledgeSearch {
-  search(request: { query: string; knowledgeBaseIds: string[]; topK: number; minScore?: number }): Promise<{
-    hits: KnowledgeHit[];
-  }>;
-}
-
-export const knowledgeSearch = defineService<KnowledgeSearch>('knowledge');
+export const searchOptions = ({
+  ids,
+  limit,
+  minScore,
+}: {
+  ids: string[];
+  limit: number;
+  minScore?: number | undefined;
+}) => ({
+  limit,
+  ...(ids.length > 0 && { scope: { knowledgeBaseIds: ids } }),
+  ...(minScore !== undefined && { minScore }),
+});
 
 /** What an agent is made of, as far as a workflow needs it. */
 export interface AgentProfile {

@@ -4,7 +4,7 @@ import { createCheck } from '../../../../core/node-check.ts';
 import { outboundService } from '../../../../core/outbound/outbound.ts';
 import { type TSchema, Type } from '../../../../core/schema.ts';
 import type { ModelTool } from '../../../../runtime/models/index.ts';
-import { dataSourceQueries, hostService, knowledgeSearch } from './host.ts';
+import { dataSourceQueries, hostService, knowledgeSearch, searchOptions } from './host.ts';
 import { encodeBody, METHODS, readHeaders, readResponse, withQuery } from './http-call.ts';
 
 /** A tool of an agent node: what the model is told, and what is done. */
@@ -114,7 +114,7 @@ const knowledge: Maker = {
       description: 'Searches the knowledge bases and returns passages.',
       parameters: Type.Object({ query: Type.String() }),
       call: ({ query }) =>
-        search.search({ query: String(query), knowledgeBaseIds: texts(settings.knowledge_base_ids), topK }),
+        search.search(String(query), searchOptions({ ids: texts(settings.knowledge_base_ids), limit: topK })),
     };
   },
 };

@@ -4,6 +4,7 @@ import { AppError } from '../../../../core/errors.ts';
 import { createLogger } from '../../../../core/log.ts';
 import { outboundService } from '../../../../core/outbound/outbound.ts';
 import { createNodeRecord, provide, runNode } from '../../../../core/testing.ts';
+import type { Hit } from '../../../../plugins/knowledge/public.ts';
 import agent from '../../../../plugins/workflows/nodes/agent.ts';
 import dataSource from '../../../../plugins/workflows/nodes/data-source.ts';
 import http from '../../../../plugins/workflows/nodes/http.ts';
@@ -34,6 +35,20 @@ async function refused(promise: Promise<unknown>): Promise<AppError> {
   if (!(error instanceof AppError)) throw error;
   return error;
 }
+
+const hit = (text: string): Hit => ({
+  passageId: 'p1',
+  documentId: 'd1',
+  filename: 'a.pdf',
+  knowledgeBaseId: 'b1',
+  agentId: null,
+  text,
+  headings: ['Part 1'],
+  page: 1,
+  pageEnd: 1,
+  position: 0,
+  score: 0.9,
+});
 
 const lastRequest = () => openai.requests.at(-1)?.body;
 const textOf = (events: { type: string; data: Record<string, unknown> }[], type: string) =>
@@ -318,9 +333,9 @@ describe('agent', () => {
         },
       }),
       provide(knowledgeSearch, {
-        search: async (request) => {
-          asked.push(request);
-          return { hits: [{ text: 'passage', score: 1 }] };
+        search: async (...args) => {
+          asked.push(args);
+          return [hit('passage')];
         },
       }),
     ];
@@ -338,7 +353,10 @@ describe('agent', () => {
       { type: 'knowledge', knowledge_base_ids: ['kb'], top_k: 3 },
     ];
     await run({ instructions: 'x', prompt: 'y', tools }, { services: services as never[] });
-    assert.deepEqual(asked, [['ds-1', 'select :n', { n: 1 }], { query: 'q', knowledgeBaseIds: ['kb'], topK: 3 }]);
+    assert.deepEqual(asked, [
+      ['ds-1', 'select :n', { n: 1 }],
+      ['q', { limit: 3, scope: { knowledgeBaseIds: ['kb'] } }],
+    ]);
   });
 
   test('after the last iteration there are no tools; what the model has said is the answer', async (t) => {
@@ -567,12 +585,23 @@ describe('data_source and knowledge', () => {
   });
 
   test('knowledge: hits, and a text that is ready for a prompt', async () => {
+    const asked: unknown[] = [];
     const search = provide(knowledgeSearch, {
-      search: async ({ query, topK }) => ({ hits: [{ text: `about ${query} ${topK}`, score: 0.5, title: 'T' }] }),
+      search: async (...args) => {
+        asked.push(args);
+        return [hit('about it')];
+      },
     });
-    const { output } = await runNode(knowledge, { services: [search], input: { query: 'q', n: 1 } });
-    assert.deepEqual(output.hits, [{ text: 'about q 5', score: 0.5, title: 'T' }]);
-    assert.match(output.text, /<material ref="K1" title="T">\nabout q 5\n<\/material>/);
+    const run = (config: Record<string, unknown>) =>
+      runNode(knowledge, { services: [search], config, input: { query: 'q', n: 1 } });
+    const { output } = await run({});
+    assert.deepEqual([output.hits, output.count], [[hit('about it')], 1]);
+    assert.equal(output.text, '<material ref="K1" title="a.pdf &gt; Part 1">\nabout it\n</material>');
+    await run({ query: 'other', knowledge_base_ids: ['b'], top_k: 50, min_score: 0.5 });
+    assert.deepEqual(asked, [
+      ['q', { limit: 5 }],
+      ['other', { limit: 50, scope: { knowledgeBaseIds: ['b'] }, minScore: 0.5 }],
+    ]);
   });
 
   test('without their plugin both fail clearly', async () => {
