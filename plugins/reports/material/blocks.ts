@@ -10,6 +10,8 @@ export interface BlockOptions {
   /** Name of the data package the figures come from. */
   ref: string;
   language: ReportLanguage;
+  /** Part of the limits that the package may use, 0-1; default 1. */
+  share?: number;
 }
 
 /**
@@ -17,9 +19,9 @@ export interface BlockOptions {
  * titled tables, numbers over time and shares of a whole into a table and a chart. Any JSON value is accepted; the
  * result is bounded (`limits`) and says what was left out.
  */
-export function blocksFromData(autoData: unknown, { ref, language }: BlockOptions): Block[] {
+export function blocksFromData(autoData: unknown, { ref, language, share }: BlockOptions): Block[] {
   const texts = materialTexts(language);
-  const blocks = readParts(autoData, { language }).flatMap((part): Block[] => {
+  const blocks = readParts(autoData, { language, share }).flatMap((part): Block[] => {
     if (part.kind === 'note') return [{ type: 'paragraph', text: part.text, refs: [ref] }];
     const title = part.title ? { title: part.title } : {};
     if (part.kind === 'values') {

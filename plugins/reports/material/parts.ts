@@ -47,6 +47,8 @@ export type Part = ValuesPart | GridPart | NotePart;
 
 export interface ReadOptions {
   language: ReportLanguage;
+  /** Part of the limits that the package may use, 0-1; default 1. */
+  share?: number;
 }
 
 /** Sentences of the material reader. */

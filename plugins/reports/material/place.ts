@@ -11,8 +11,14 @@ export interface Place {
 /** What is left of the limits; shared by the whole package. */
 export class Budget {
   parts: number = limits.parts;
-  #cells: number = limits.cells;
-  #chars: number = limits.chars;
+  #cells: number;
+  #chars: number;
+
+  /** @param share of the limits that this package may use, 0-1: reports of many packages divide them */
+  constructor(share = 1) {
+    this.#cells = limits.cells * share;
+    this.#chars = limits.chars * share;
+  }
 
   get spent(): boolean {
     return this.#cells <= 0 || this.#chars <= 0 || this.parts <= 0;
@@ -23,7 +29,7 @@ export class Budget {
     let taken = 0;
     for (const row of rows) {
       if (this.spent) break;
-      this.#cells -= row.length;
+      this.#cells -= Math.max(limits.cellsOfRow, row.length);
       this.#chars -= row.reduce((sum, cell) => sum + cell.length, 0);
       taken += 1;
     }

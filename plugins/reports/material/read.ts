@@ -27,10 +27,11 @@ const isNothing = (value: unknown): boolean => value === null || value === undef
 class Reader {
   readonly parts: Part[] = [];
   #options: ReadOptions;
-  #budget = new Budget();
+  #budget: Budget;
 
   constructor(options: ReadOptions) {
     this.#options = options;
+    this.#budget = new Budget(options.share);
   }
 
   readObject(object: Record<string, unknown>, place: Place): void {

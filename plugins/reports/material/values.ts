@@ -136,6 +136,9 @@ export function printLabel(key: string): string {
 /** Own entries of an object, in its order; a `__proto__` key is one like any other. */
 export const entriesOf = (value: object): [string, unknown][] => Object.entries(value);
 
+/** Data is refused beyond twenty levels. */
+const maxNested = 20;
+
 /** A nested value in one line: `营业收入:120;净利润:15`. Stops at the limit of a cell. */
 export function printNested(value: unknown, label: string, language: ReportLanguage): string {
   let text = '';
@@ -150,7 +153,7 @@ export function printNested(value: unknown, label: string, language: ReportLangu
     if (full()) return;
     if (isScalar(item)) {
       text += printValue(item, name, language);
-    } else if (depth > 6) {
+    } else if (depth > maxNested) {
       text += '…';
     } else if (Array.isArray(item)) {
       visitList(

@@ -4,10 +4,7 @@ import { blocksFromData } from '../material/blocks.ts';
 import { factsFromData } from '../material/facts.ts';
 import type { Block } from '../render/document.ts';
 import { withoutMarks } from '../render/text.ts';
-import { cutText, materialText } from '../writing/material-text.ts';
-
-/** Characters of one package that a writer is given. */
-const MAX_TEXT = 24_000;
+import { cutText, MAX_TEXT, materialText } from '../writing/material-text.ts';
 
 /** Reads the free data of one package once: the blocks that the report prints, and the text that chapters are written from. */
 export default defineNode({
@@ -22,6 +19,8 @@ export default defineNode({
     language: oneOf(['zh', 'en']),
     autoData: Type.Record(Type.String(), Type.Unknown()),
     manualData: Type.String(),
+    /** Part of the limits of a report that this package may use. */
+    share: Type.Number({ minimum: 0, maximum: 1 }),
   }),
   output: Type.Object({
     blocks: Type.Array(Type.Unsafe<Block>({ type: 'object' })),
@@ -29,8 +28,8 @@ export default defineNode({
     manual: Type.String(),
   }),
 
-  run({ input: { ref, language, autoData, manualData } }) {
-    const blocks = blocksFromData(autoData, { ref, language });
+  run({ input: { ref, language, autoData, manualData, share } }) {
+    const blocks = blocksFromData(autoData, { ref, language, share });
     const text = materialText(blocks, factsFromData(autoData, { language }), language);
     return {
       blocks,

@@ -2,6 +2,7 @@ import {
   AlignmentType,
   Bookmark,
   BorderStyle,
+  CarriageReturn,
   Document,
   Footer,
   Header,
@@ -16,6 +17,7 @@ import {
   TableCell,
   TableOfContents,
   TableRow,
+  TabStopType,
   TextRun,
   WidthType,
 } from 'docx';
@@ -26,6 +28,7 @@ import { docxStyles } from './docx-style.ts';
 import { labelsOf, type ReportLabels } from './labels.ts';
 import {
   blockCaptions,
+  columnGroups,
   coverRows,
   markSpans,
   paragraphsOf,
@@ -38,6 +41,8 @@ import { numericColumns, plainLine, plainText } from './text.ts';
 const contentType = 'application/vnd.openxmlformats-officedocument.wordprocessingml.document';
 /** Width of the text in twentieths of a point: A4 less the margins. */
 const contentWidth = 9026;
+/** Of all tables of a document together. */
+const maxCells = 20_000;
 const levels = [
   HeadingLevel.HEADING_1,
   HeadingLevel.HEADING_2,
@@ -91,6 +96,7 @@ function content(report: ReportDocument, labels: ReportLabels): (Paragraph | Tab
     new TableOfContents(labels.contents, { hyperlink: true, headingStyleRange: '1-3' }),
   );
 
+  let cells = 0;
   let first = true;
   for (const { section, level, heading, anchor } of placed) {
     children.push(headline(heading, level, anchor, first));
@@ -112,8 +118,21 @@ function content(report: ReportDocument, labels: ReportLabels): (Paragraph | Tab
     const ref = block.ref && known.has(block.ref) ? block.ref : undefined;
     const caption = captionLine(captions.get(block) ?? '', ref && labels.data(ref), ref);
     if (block.type === 'chart') return chartOf(block, caption);
-    if (block.type === 'keyValues') return [...caption, pairs(block.rows), gap()];
-    return [...caption, table(block.head, block.rows, false), gap()];
+    if (block.type === 'keyValues') {
+      const rows = block.rows.map(({ label, value }) => [label, value]);
+      return [...caption, ...grid([labels.item, labels.value], rows, true), gap()];
+    }
+    return columnGroups(block.head, block.rows, labels).flatMap(({ head, rows, name }) => [
+      ...(name ? captionLine((captions.get(block) ?? '') + name, ref && labels.data(ref), ref) : caption),
+      ...grid(head, rows, false),
+      gap(),
+    ]);
+  }
+
+  /** A table, or once the document has very many cells, its rows as lines. */
+  function grid(head: string[], rows: string[][], labelled: boolean): (Paragraph | Table)[] {
+    cells += head.length * rows.length;
+    return cells <= maxCells ? [table(head, rows, labelled)] : tabbed(head, rows);
   }
 
   function chartOf(chart: ChartBlock, caption: Paragraph[]): (Paragraph | Table)[] {
@@ -123,6 +142,26 @@ function content(report: ReportDocument, labels: ReportLabels): (Paragraph | Tab
     return figures.length > 0 ? [...caption, ...figures] : [];
   }
 }
+
+/**
+ * Rows as lines whose columns stand at tab stops: a cell of a Word table costs some twenty kilobytes of memory while it is
+ * made, and Word itself grows slow over tables of hundreds of pages.
+ */
+function tabbed(head: string[], rows: string[][]): Paragraph[] {
+  const step = Math.floor(contentWidth / Math.max(1, head.length));
+  const tabStops = head.slice(1).map((_, column) => ({ type: TabStopType.LEFT, position: step * (column + 1) }));
+  const line = (row: string[]) => head.map((_, column) => plainLine(row[column] ?? '')).join('\t');
+  const paragraph = (lines: string[], bold: boolean) => {
+    const children = lines.flatMap((shown, at) => (at === 0 ? [shown] : [new CarriageReturn(), shown]));
+    return new Paragraph({ style: 'TableText', tabStops, children: [new TextRun({ children, bold })] });
+  };
+  const paragraphsOfRows: Paragraph[] = [];
+  for (let at = 0; at < rows.length; at += linesOfParagraph)
+    paragraphsOfRows.push(paragraph(rows.slice(at, at + linesOfParagraph).map(line), false));
+  return [paragraph([line(head)], true), ...paragraphsOfRows];
+}
+
+const linesOfParagraph = 40;
 
 const text = (value: string): Paragraph => new Paragraph({ style: 'Body', children: [new TextRun(plainLine(value))] });
 /** Word joins two tables that follow each other. */

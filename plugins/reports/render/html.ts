@@ -5,6 +5,7 @@ import { styles } from './html-style.ts';
 import { labelsOf, type ReportLabels } from './labels.ts';
 import {
   blockCaptions,
+  columnGroups,
   coverRows,
   markSpans,
   paragraphsOf,
@@ -61,7 +62,11 @@ export async function renderHtml(report: ReportDocument): Promise<RenderedReport
     if (block.type === 'chart' && isDrawable(block)) return figure(block, report.language, labels, captions, known);
     if (block.type === 'chart' && block.tabled) return '';
     const shown = block.type === 'chart' ? chartTable(block, labels) : block;
-    return table(shown.head, shown.rows, caption);
+    return columnGroups(shown.head, shown.rows, labels)
+      .map(({ head, rows, name }) =>
+        table(head, rows, name ? captionOf(block, (captions.get(block) ?? '') + name, labels, known) : caption),
+      )
+      .join('\n');
   }
 }
 

@@ -14,6 +14,8 @@ export interface ReportLabels {
   data: (ref: string) => string;
   page: (page: number, pages: number) => string;
   continued: string;
+  /** Of a table whose columns do not fit side by side. */
+  group: (group: number, groups: number) => string;
   table: (number: number, title: string) => string;
   chart: (number: number, title: string) => string;
   item: string;
@@ -53,6 +55,7 @@ const zh: ReportLabels = {
   data: (ref) => `资料 ${ref}`,
   page: (page, pages) => `第 ${page} 页 / 共 ${pages} 页`,
   continued: '（续）',
+  group: (group, groups) => `（第 ${group} 组，共 ${groups} 组）`,
   table: (number, title) => `表 ${number} ${title}`.trim(),
   chart: (number, title) => `图 ${number} ${title}`.trim(),
   item: '项目',
@@ -88,6 +91,7 @@ const en: ReportLabels = {
   data: (ref) => `Data ${ref}`,
   page: (page, pages) => `Page ${page} of ${pages}`,
   continued: ' (continued)',
+  group: (group, groups) => ` (part ${group} of ${groups})`,
   table: (number, title) => `Table ${number} ${title}`.trim(),
   chart: (number, title) => `Figure ${number} ${title}`.trim(),
   item: 'Item',

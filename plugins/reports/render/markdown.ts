@@ -3,6 +3,7 @@ import type { Block, RenderedReport, ReportDocument } from './document.ts';
 import { labelsOf, type ReportLabels } from './labels.ts';
 import {
   blockCaptions,
+  columnGroups,
   coverRows,
   markSpans,
   paragraphsOf,
@@ -61,8 +62,8 @@ export function renderMarkdown(report: ReportDocument): RenderedReport {
         : block.type === 'chart'
           ? chartTable(block, labels)
           : block;
-    return [captionLine(block, captions.get(block) ?? '', labels, known), table(shown.head, shown.rows)].filter(
-      Boolean,
+    return columnGroups(shown.head, shown.rows, labels).flatMap(({ head, rows, name }) =>
+      [captionLine(block, (captions.get(block) ?? '') + name, labels, known), table(head, rows)].filter(Boolean),
     );
   }
 }

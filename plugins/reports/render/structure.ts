@@ -83,6 +83,28 @@ export function blockCaptions(placed: PlacedSection[], labels: ReportLabels, dra
   return captions;
 }
 
+/** More columns than this stand below each other, in groups that repeat the first column. */
+const widest = 10;
+const columnsOfGroup = 8;
+
+export interface ColumnGroup {
+  head: string[];
+  rows: string[][];
+  /** `（第 2 组，共 3 组）`; empty for a table in one piece. */
+  name: string;
+}
+
+/** A table in groups of columns that can be read, for the formats that do not measure widths. */
+export function columnGroups(head: string[], rows: string[][], labels: ReportLabels): ColumnGroup[] {
+  if (head.length <= widest) return [{ head, rows, name: '' }];
+  const groups = Math.ceil((head.length - 1) / (columnsOfGroup - 1));
+  const size = Math.ceil((head.length - 1) / groups);
+  return Array.from({ length: groups }, (_, group) => {
+    const pick = (row: string[]) => [row[0] ?? '', ...row.slice(1 + group * size, 1 + (group + 1) * size)];
+    return { head: pick(head), rows: rows.map(pick), name: labels.group(group + 1, groups) };
+  });
+}
+
 /** Rows of one entry of the appendix. */
 export function sourceRows(entry: SourceEntry, labels: ReportLabels): LabelledValue[] {
   const known: [string, string | undefined][] = [

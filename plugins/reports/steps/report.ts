@@ -11,6 +11,7 @@ import { progressOf, REACHED, STEPS } from '../rules.ts';
 import { fileIdOf } from '../service/formats.ts';
 import { STATE_EVENT, type StepResult, stateOf } from '../service/task-state.ts';
 import { assembleReport, type ReadMaterial, type WrittenSection } from '../writing/assemble.ts';
+import { cutText, MAX_TEXT } from '../writing/material-text.ts';
 import { namePackages, outlineLines, type PlannedChapter, type PlannedPackage, planChapters } from '../writing/plan.ts';
 import type { ReportBrief, SectionBrief } from '../writing/prompt.ts';
 import { factLines, labelled } from '../writing/task-facts.ts';
@@ -89,7 +90,15 @@ export async function writeReport(context: StepContext): Promise<Extract<StepRes
         if (!material || unit === undefined) return [];
         const users = sharing(ref);
         const shared = { titles: users.map(({ title }) => title), at: users.indexOf(section) };
-        return [{ ref, title: titleOf(unit), text: material.text, manual: material.manual, shared }];
+        return [
+          {
+            ref,
+            title: titleOf(unit),
+            text: material.text,
+            manual: cutText(material.manual, MAX_TEXT, language),
+            shared,
+          },
+        ];
       }),
     }),
   );
@@ -142,15 +151,34 @@ const advance = (
   message: LocalText,
 ) => states.advance(run.principal, task._id, run.runId, { stage, progress, message });
 
+/** Packages of so many bytes together stay within the limits of one file without being divided. */
+const WHOLE_BYTES = 2.5 * 1024 * 1024;
+/** Room for a page of every package, however large the others are. */
+const SMALLEST_SHARE = 0.0005;
+
 /** Reads each package once, in a node: its data may be large, and all chapters work from the same reading. */
 async function readMaterials(
   { run, parts }: StepContext,
   packages: readonly PlannedPackage[],
   language: ReportLanguage,
 ): Promise<Map<string, Material>> {
+  const sizes = await parts.packages
+    .in(run.principal)
+    .find({ _id: { $in: packages.map(({ packageId }) => packageId) } }, { fields: ['bytes'] });
+  const total = sizes.reduce((sum, { bytes }) => sum + bytes, 0);
+  const bytesOf = new Map(sizes.map(({ _id, bytes }) => [_id, bytes]));
+  // Small packages are printed whole; large ones divide what a file can hold by their sizes.
+  const shareOf = (packageId: string) =>
+    total <= WHOLE_BYTES ? 1 : Math.max(SMALLEST_SHARE, (bytesOf.get(packageId) ?? 0) / total);
   const read = await mapLimited(packages, parts.options.chaptersAtOnce, async ({ ref, packageId }) => {
     const item = await parts.packages.in(run.principal).get(packageId);
-    const input = { ref, language, autoData: item?.autoData ?? {}, manualData: item?.manualData ?? '' };
+    const input = {
+      ref,
+      language,
+      autoData: item?.autoData ?? {},
+      manualData: item?.manualData ?? '',
+      share: shareOf(packageId),
+    };
     return { ...(await run.node<Omit<Material, 'ref'>>(`material:${ref}`, { type: 'report.material', input })), ref };
   });
   return new Map(read.map((material) => [material.ref, material]));
@@ -253,7 +281,7 @@ async function sourcesOf(
       ...(isShown(queryTime) && { queryTime: textOf(queryTime) }),
       ...(confirmer && { confirmer }),
       ...(item?.confirmTime && { confirmTime: item.confirmTime.toISOString().slice(0, 19).replace('T', ' ') }),
-      details: labelled(others, language),
+      details: labelled(others, language, SOURCE_LIMITS),
     };
   });
 }
@@ -266,6 +294,9 @@ const unmarked = (node: OutlineNode): OutlineNode => ({
   children: node.children.map(unmarked),
 });
 
+/** Sources are printed whole: they are what a reader checks the report by. */
+const SOURCE_LIMITS = { entries: 5000, chars: 20_000 };
+
 const isShown = (value: unknown): boolean => value !== undefined && value !== null && value !== '';
 const textOf = (value: unknown): string =>
-  withoutMarks(shorten(typeof value === 'object' ? JSON.stringify(value) : String(value), 500));
+  withoutMarks(shorten(typeof value === 'object' ? JSON.stringify(value) : String(value), 20_000));

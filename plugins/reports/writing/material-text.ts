@@ -1,6 +1,8 @@
 import type { Fact } from '../material/facts.ts';
 import type { Block, ReportLanguage } from '../render/document.ts';
 
+/** Characters of one package that a writer is given; the report itself prints all of it. */
+export const MAX_TEXT = 24_000;
 /** Rows of one table that a writer is given; the report itself prints more. */
 const MAX_ROWS = 40;
 

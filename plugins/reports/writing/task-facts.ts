@@ -15,21 +15,25 @@ const VALUES: Record<string, { zh: string; en: string }> = {
   PRE_LOAN_INVESTIGATION: { zh: '贷前调查', en: 'Pre-loan investigation' },
 };
 
-const MAX_ENTRIES = 40;
-const MAX_CHARS = 500;
+/** Of the title page, and of what writers are told about the task. */
+const COVER_LIMITS = { entries: 200, chars: 2000 };
 
 /** The entries of a client's free object (parameters, metadata) as people read them; inner objects as JSON. */
-export function labelled(free: Record<string, unknown>, language: ReportLanguage): LabelledValue[] {
+export function labelled(
+  free: Record<string, unknown>,
+  language: ReportLanguage,
+  limits = COVER_LIMITS,
+): LabelledValue[] {
   return Object.entries(free)
     .filter(([, value]) => value !== null && value !== '')
-    .slice(0, MAX_ENTRIES)
+    .slice(0, limits.entries)
     .map(([key, value]) => {
       const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
       const known = Object.hasOwn(VALUES, text) ? VALUES[text] : undefined;
       const label = Object.hasOwn(LABELS, key) ? LABELS[key] : undefined;
       return {
         label: withoutMarks(shorten(label?.[language] ?? key, 100)),
-        value: withoutMarks(shorten(known?.[language] ?? text, MAX_CHARS)),
+        value: withoutMarks(shorten(known?.[language] ?? text, limits.chars)),
       };
     });
 }

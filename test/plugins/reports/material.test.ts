@@ -245,16 +245,47 @@ test('blocks: nested objects become titled tables; beyond the depth limit they a
   assert.match(pairs(flat)[0]?.rows[0]?.value ?? '', /^层：/);
 });
 
-test('blocks: huge data is cut and the note says how much was left out', () => {
-  const rows = Array.from({ length: 5000 }, (_, index) => ({ 序号: index, 名称: `第${index}项` }));
+test('blocks: what a bank files is printed whole: rows, columns, long values, lists, nested objects', () => {
+  const rows = Array.from({ length: 3000 }, (_, index) => ({ 序号: index, 名称: `第${index}项` }));
+  const wide = Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`列${index}`, index]));
+  const nested = Object.fromEntries(
+    Array.from({ length: 500 }, (_, index) => [`子${index}`, { 深: { 值: `v${index}` } }]),
+  );
+  const found = blocks({
+    明细: rows,
+    宽表: [wide, wide],
+    文: '长'.repeat(20_000),
+    列表: Array.from({ length: 1500 }, (_, index) => `项${index}`),
+    嵌套: nested,
+  });
+  assert.deepEqual(notes(found), []);
+  assert.deepEqual(
+    tables(found)
+      .map(({ head, rows: all }) => [head.length, all.length])
+      .slice(0, 2),
+    [
+      [2, 3000],
+      [60, 2],
+    ],
+  );
+  const text = JSON.stringify(found);
+  for (const part of ['长'.repeat(20_000), '项1499', 'v499', '第2999项'])
+    assert.ok(text.includes(part), part.slice(0, 9));
+});
+
+test('blocks: beyond the limits data is cut and the note says how much was left out', () => {
+  const rows = Array.from({ length: 8000 }, (_, index) => ({ 序号: index }));
   const found = blocks({ 明细: rows });
   assert.equal(tables(found)[0]?.rows.length, limits.rows);
-  assert.match(notes(found)[0] ?? '', /共 5,000 行.*4,800 行/);
-  const wide = blocks(Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`键${index}`, index])));
+  assert.match(notes(found)[0] ?? '', /共 8,000 行.*3,000 行/);
+  const wide = blocks(Object.fromEntries(Array.from({ length: 6000 }, (_, index) => [`键${index}`, index])));
   assert.equal(pairs(wide)[0]?.rows.length, limits.entries);
-  assert.match(notes(wide)[0] ?? '', /800 项/);
+  assert.match(notes(wide)[0] ?? '', /1,000 项/);
   const long = blocks({ 文: '长'.repeat(100_000) });
-  assert.match(pairs(long)[0]?.rows[0]?.value ?? '', /98,500 字/);
+  assert.match(pairs(long)[0]?.rows[0]?.value ?? '', /80,000 字/);
+  const shared = blocksFromData({ 明细: rows }, { ...zh, share: 0.01 });
+  assert.equal(tables(shared)[0]?.rows.length, (limits.cells * 0.01) / limits.cellsOfRow);
+  assert.match(notes(shared)[0] ?? '', /共 8,000 行/);
 });
 
 test('blocks: __proto__, constructor and $ keys are ordinary names and change nothing', () => {

@@ -483,3 +483,29 @@ async function printed(report: ReportDocument, format: ReportFormat): Promise<st
   if (format !== 'DOCX') return new TextDecoder().decode(bytes);
   return (unzip(bytes).get('word/document.xml') ?? '').replace(/<[^>]+>/g, '');
 }
+
+test('wide tables: groups of columns with their place in the caption, in every format, and no value is lost', async () => {
+  const head = Array.from({ length: 60 }, (_, index) => `列${index}`);
+  const rows = [head.map((_, index) => `值${index}`)];
+  const report = withBlocks([{ type: 'table', title: '宽表', head, rows, ref: 'D1' }]);
+  for (const format of ['PDF', 'DOCX', 'HTML', 'MARKDOWN'] as const) {
+    const text = await printed(report, format);
+    const groups = Number(/（第 1 组，共 (\d+) 组）/.exec(text)?.[1]);
+    assert.ok(groups > 2, format);
+    assert.ok(text.includes(`（第 ${groups} 组，共 ${groups} 组）`), format);
+    assert.doesNotMatch(text, /（续）（续）/);
+    for (const cell of [...head, ...(rows[0] ?? [])]) assert.ok(text.includes(cell), `${format}: ${cell}`);
+  }
+});
+
+test('docx: a document of very many cells gives the rows as lines, all of them', async () => {
+  const rows = Array.from({ length: 4000 }, (_, index) => [`行${index}`, `${index}`, 'x', 'y', 'z', `末${index}`]);
+  const report = withBlocks([
+    { type: 'table', title: '大表', head: ['甲', '乙', '丙', '丁', '戊', '己'], rows, ref: 'D1' },
+  ]);
+  const { bytes } = await renderReport(report, 'DOCX');
+  const body = unzip(bytes).get('word/document.xml') ?? '';
+  assert.ok((body.match(/<w:tc>/g)?.length ?? 0) < 1000);
+  assert.equal(body.match(/<w:cr\/>/g)?.length, 3900);
+  for (const index of [0, 39, 40, 3999]) assert.ok(body.includes(`行${index}\t${index}\tx\ty\tz\t末${index}`));
+});

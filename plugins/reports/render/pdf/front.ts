@@ -27,7 +27,7 @@ export function drawCover(sheet: Sheet, report: ReportDocument, labels: ReportLa
   drawTable(
     sheet,
     { head: [labels.item, labels.value], rows, labels: true, headless: true },
-    { caption: '', continued: labels.continued, dataLabel: '', ref: undefined },
+    { caption: '', continued: labels.continued, group: labels.group, dataLabel: '', ref: undefined },
   );
   if (report.notice) drawNotice(sheet, regular.drawable(report.notice));
 }

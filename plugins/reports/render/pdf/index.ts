@@ -89,6 +89,7 @@ async function drawReport(sheet: Sheet, report: ReportDocument, labels: ReportLa
   const frame = (block: Block) => ({
     caption: captions.get(block) ?? '',
     continued: labels.continued,
+    group: labels.group,
     dataLabel: 'ref' in block && block.ref ? labels.data(block.ref) : '',
     ref: 'ref' in block && block.ref && known.has(block.ref) ? block.ref : undefined,
   });
@@ -136,7 +137,13 @@ async function drawReport(sheet: Sheet, report: ReportDocument, labels: ReportLa
       drawHeading(sheet, name, 3, rows.length > 0 ? tableSpace(rows.length) : 0, sourceAnchor(entry.ref));
       if (rows.length === 0) continue;
       const content = { head: [labels.item, labels.value], rows, labels: true, headless: true };
-      drawTable(sheet, content, { caption: '', continued: labels.continued, dataLabel: '', ref: undefined });
+      drawTable(sheet, content, {
+        caption: '',
+        continued: labels.continued,
+        group: labels.group,
+        dataLabel: '',
+        ref: undefined,
+      });
     }
   }
 

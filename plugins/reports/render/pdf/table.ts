@@ -17,6 +17,8 @@ export interface TableContent {
 export interface TableFrame {
   caption: string;
   continued: string;
+  /** Name of one group of columns. */
+  group: (group: number, groups: number) => string;
   dataLabel: string;
   ref: string | undefined;
 }
@@ -29,6 +31,9 @@ interface Column {
 }
 
 const maxHeadLines = 8;
+/** Characters of a cell that wants room, and the points it gets. */
+const longCell = 160;
+const longWidth = 150;
 const pageBody = page.height - page.top - page.bottom;
 
 /**
@@ -46,7 +51,7 @@ export function drawTable(sheet: Sheet, content: TableContent, frame: TableFrame
       ...frame,
       labels: content.labels ?? false,
       headless: content.headless ?? false,
-      caption: part === 0 || !frame.caption ? frame.caption : frame.caption + frame.continued,
+      caption: parts.length > 1 ? frame.caption + frame.group(part + 1, parts.length) : frame.caption,
     });
   });
 }
@@ -159,7 +164,9 @@ function planColumns(sheet: Sheet, head: string[], rows: string[][], labels: boo
       ? Math.max(wordWidth(bold, title), ...cells.map((cell) => lineWidth(regular, cell)))
       : Math.max(wordWidth(bold, title), ...cells.map((cell) => wordWidth(regular, cell)));
     const padding = 2 * style.padX;
-    const min = Math.min(smallest, isNumeric ? 110 : 72) + padding;
+    // A text of paragraphs in a column of four characters would run over many pages.
+    const isLong = cells.some((cell) => cell.length > longCell);
+    const min = Math.max(Math.min(smallest, isNumeric ? 110 : 72), isLong ? longWidth : 0) + padding;
     return { index, numeric: isNumeric, min, natural: Math.max(min, Math.min(natural, 300) + padding) };
   });
   // Short columns keep their texts in one line where there is room for that.
