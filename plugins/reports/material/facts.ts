@@ -3,7 +3,7 @@ import { shorten, withoutMarks } from '../render/text.ts';
 import { limits } from './limits.ts';
 import type { GridPart, Point, Series } from './parts.ts';
 import { readParts } from './read.ts';
-import { withoutUnit } from './units.ts';
+import { kindOfMeasure, withoutUnit } from './units.ts';
 import { groupDigits } from './values.ts';
 
 /** A figure that a fact was computed from, as the data gives it. */
@@ -120,7 +120,9 @@ function deriveChanges(series: Series, words: Words): Fact[] {
   if (!first || !last || !previous || first === last) return [];
   const say = (point: Point) => words.figure(point, unit);
   const facts: Fact[] = [];
-  const change = changeOf(first, last, unit);
+  // A rate without its sign may be percent or a fraction: neither points nor percent can be said of its change.
+  const isBareRate = unit !== '%' && kindOfMeasure(series.name, unit) === 'percent';
+  const change = isBareRate ? undefined : changeOf(first, last, unit);
   if (change) {
     const text = words.changed(name, first.label, say(first), last.label, say(last), change);
     facts.push(fact('change', path, name, change.number, text, [first, last]));
@@ -131,6 +133,7 @@ function deriveChanges(series: Series, words: Words): Fact[] {
     last.period?.kind === 'year' &&
     years >= 2 &&
     unit !== '%' &&
+    !isBareRate &&
     first.value > 0 &&
     last.value > 0
   ) {
@@ -139,7 +142,7 @@ function deriveChanges(series: Series, words: Words): Fact[] {
       fact('growth', path, name, rate, words.growth(name, first.label, last.label, years, rate), [first, last]),
     );
   }
-  const latest = previous === first ? undefined : changeOf(previous, last, unit);
+  const latest = previous === first || isBareRate ? undefined : changeOf(previous, last, unit);
   if (latest) {
     const text = words.changed(name, previous.label, say(previous), last.label, say(last), latest);
     facts.push(fact('latest', path, name, latest.number, text, [previous, last]));

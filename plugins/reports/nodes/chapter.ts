@@ -61,6 +61,7 @@ export default defineNode({
       const refs = section.materials.map(({ ref }) => ref);
       let text: string;
       let literal = true;
+      let missing: string[] = [];
       const elsewhere = isOffline ? toldElsewhere(section) : undefined;
       if (section.basis === 'none') {
         text = noDataText(report, section);
@@ -102,7 +103,7 @@ export default defineNode({
         literal = result.offline;
         offline ||= result.offline;
         tokens += result.usage.totalTokens;
-        if (section.missing.length > 0) text += `\n${missingText(language, section.missing)}`;
+        missing = section.missing;
         used.add(result.model);
       }
       const sources = [
@@ -121,6 +122,8 @@ export default defineNode({
         unverified.push(...checked.unverified);
         return { ...paragraph, text: checked.text };
       });
+      // Its own words and no package's: it carries no mark.
+      if (missing.length > 0) paragraphs.push({ type: 'paragraph', text: missingText(language, missing), refs: [] });
       written.push({ nodeId: section.nodeId, paragraphs, unverified });
       progress(written.length / sections.length);
     }

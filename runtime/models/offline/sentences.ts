@@ -28,6 +28,8 @@ const TREND: Record<Trend, { zh: string; en: string }> = {
 const MAX_SERIES_IN_SENTENCE = 3;
 const MAX_FACTS_IN_SENTENCE = 4;
 const MAX_ROWS = 12;
+/** Of one record; the table beside the text has all of them. */
+const MAX_CELLS = 8;
 const LONG_VALUE = 48;
 
 /** Of the whole answer: names and values are not translated, whatever script they are in. */
@@ -45,7 +47,7 @@ const listZh = (items: readonly string[]) =>
 const listEn = (items: readonly string[]) =>
   items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`;
 
-const periodZh = (period: string) => (/^\d{4}$/.test(period) ? `${period}年` : period.replace(/\s+/g, ''));
+const periodZh = (period: string) => (/^(?:19|20)\d{2}$/.test(period) ? `${period}年` : period);
 
 const spanZh = (points: readonly Point[]) => {
   const periods = points.map(({ period }) => period);
@@ -108,7 +110,7 @@ const factWords = ({ key, value }: Fact, zh: boolean): string => {
   if (!zh) return `${key}: ${text}`;
   if (NOT_GIVEN.test(text)) return `${key}${text}`;
   if (YES_NO.test(text)) return `${key}一项为“${text}”`;
-  return `${key}为${text}`;
+  return `${periodZh(key)}为${text}`;
 };
 
 /** Up to four short facts; the name of the company, when among them, becomes the subject. */
@@ -212,12 +214,15 @@ export const writeRows = (rows: readonly Scored<Row>[], language: Language): Wri
   for (let at = 0; at < Math.min(rows.length, MAX_ROWS); at += step) {
     const group = rows.slice(at, Math.min(at + step, MAX_ROWS));
     const parts = group.map(({ unit: { subject, cells } }) => {
-      const rest = cells.slice(1).filter(([, value]) => value !== '');
+      const all = cells.slice(1).filter(([, value]) => value !== '');
+      const rest = all.slice(0, MAX_CELLS);
+      const more = all.length > rest.length ? (zh ? '等' : ', …') : '';
       if (rest.length === 0) return subject;
-      if (wordy && zh) return `${subject}：${rest.map(([name, value]) => `${name}为${quoted(value)}`).join('；')}`;
+      if (wordy && zh)
+        return `${subject}：${rest.map(([name, value]) => `${name}为${quoted(value)}`).join('；')}${more}`;
       return zh
-        ? `${subject}的${rest.map(([name, value]) => `${name}为${quoted(value)}`).join('、')}`
-        : `${subject}: ${rest.map(([name, value]) => `${name} ${quoted(value)}`).join(', ')}`;
+        ? `${subject}的${rest.map(([name, value]) => `${name}为${quoted(value)}`).join('、')}${more}`
+        : `${subject}: ${rest.map(([name, value]) => `${name} ${quoted(value)}`).join(', ')}${more}`;
     });
     const ref = group[0]?.unit.ref;
     written.push({

@@ -447,3 +447,11 @@ test('blocks: measures of different kinds never share an axis, whether their uni
     ],
   );
 });
+
+test('facts: a rate without its sign has no change in percent', () => {
+  const facts = factsFromData({ 毛利率: { 2021: 40, 2022: 41, 2023: 43 } }, { language: 'zh' });
+  assert.deepEqual(
+    facts.filter(({ kind }) => kind !== 'value').map(({ kind }) => kind),
+    ['extremes'],
+  );
+});

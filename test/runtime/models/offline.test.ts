@@ -491,3 +491,12 @@ test('values: names and values stand in the text as they were given', async () =
     assert.doesNotMatch(report, /\[X\]/);
   }
 });
+
+test('rows: of a wide record the first values are told, and that there are more', async () => {
+  const columns = Array.from({ length: 20 }, (_, at) => `指标${at}`);
+  const row = (name: string) => `| ${[name, ...columns.map((_, at) => `${at}`)].join(' | ')} |`;
+  const text = `| ${['名称', ...columns].join(' | ')} |\n|${'---|'.repeat(21)}\n${row('甲')}\n${row('乙')}`;
+  const { text: report } = await ask('撰写', [{ ref: 'D1', text }], { metadata: { offlineNotice: false } });
+  assert.match(report, /甲的指标0为0、.*指标7为7等；乙的指标0为0/);
+  assert.doesNotMatch(report, /指标8/);
+});
