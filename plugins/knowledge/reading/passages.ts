@@ -66,7 +66,9 @@ export function cutPassages(blocks: readonly Block[], sizes: PassageSizes = PASS
       if (length > sizes.text) flush();
     } else {
       const pageEnd = block.pageEnd ?? block.page;
-      for (const text of cutText(block.text, sizes.text)) add(text, block.page, pageEnd, sizes.text);
+      // A heading never stands alone: the first piece takes the room that it leaves.
+      const room = length > 0 && length < SMALL ? sizes.text - length - 1 : sizes.text;
+      for (const text of cutText(block.text, sizes.text, room)) add(text, block.page, pageEnd, sizes.text);
     }
   }
   flush();
@@ -100,11 +102,15 @@ function* cutTable(rows: readonly string[], headers: number, sizes: PassageSizes
 /** Where a text may be cut, best first: sentences, clauses, blanks. */
 const CUTS = [/[。！？；!?;\n][”’」』）)"']*|\.(?=\s)/g, /[，、：,:]/g, /\s/g];
 
-/** Pieces of at most `limit` characters, together the whole text; cut as late as possible in the best way that leaves no crumbs. */
-export function* cutText(text: string, limit: number): Generator<string> {
+/**
+ * Pieces of at most `limit` characters (the first one: `first`), together the whole text; cut as late as possible in the best way that
+ * leaves no crumbs.
+ */
+export function* cutText(text: string, limit: number, first = limit): Generator<string> {
   let from = 0;
-  while (text.length - from > limit) {
-    const end = from + cutAt(text.slice(from, from + limit), limit);
+  while (text.length - from > (from === 0 ? first : limit)) {
+    const room = from === 0 ? first : limit;
+    const end = from + cutAt(text.slice(from, from + room), room);
     const piece = text.slice(from, end).trim();
     if (piece !== '') yield piece;
     from = end;

@@ -90,6 +90,8 @@ function continues(
   if (step < 0) return !SENTENCE_END.test(text.slice(-4));
   if (step > line.size * 2.1) return false;
   if (line.left > before.left + line.size * 1.4) return false;
+  // Lines that end far from the edge were not wrapped: rows of a table, items of a list.
+  if (before.right - before.left < (right - left) * 0.4) return false;
   const isShort = before.right < left + (right - left) * 0.82;
   return !(isShort && SENTENCE_END.test(text.slice(-4)));
 }
