@@ -1,5 +1,6 @@
 import { AppError } from '../../../../core/errors.ts';
 import { defineService, type ServiceKey } from '../../../../core/service.ts';
+import type { DataSource, DataSourceQuery, QueryResult } from '../../../data-sources/public.ts';
 import type { KnowledgeForNodes } from '../../../knowledge/public.ts';
 
 /*
@@ -7,20 +8,16 @@ import type { KnowledgeForNodes } from '../../../knowledge/public.ts';
  * argument, then the arguments named here, and take and return plain data.
  */
 
-/** Key `data-sources`: queries with the rights of the execution's owner. */
-export interface DataSourceQueries {
-  /**
-   * @param query SQL, a path, or for `api` sources an object
-   * @param parameters values by name, bound by the source (`:name` in SQL); never pasted into the query
-   */
+/** Key `data-sources`: reading with the rights of the execution's owner. */
+export interface DataSourcesForNodes {
+  get(dataSourceId: string): Promise<Pick<DataSource, 'type'>>;
   query(
     dataSourceId: string,
-    query: string | Record<string, unknown>,
-    parameters?: Record<string, unknown>,
-  ): Promise<{ data: unknown[]; count: number }>;
+    query: DataSourceQuery,
+  ): Promise<Omit<QueryResult, 'truncated'> & { truncated?: boolean }>;
 }
 
-export const dataSourceQueries = defineService<DataSourceQueries>('data-sources');
+export const dataSourcesForNodes = defineService<DataSourcesForNodes>('data-sources');
 
 /** Key `knowledge`: search with the rights of the execution's owner. */
 export const knowledgeSearch = defineService<KnowledgeForNodes>('knowledge');

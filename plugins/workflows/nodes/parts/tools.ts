@@ -4,7 +4,8 @@ import { createCheck } from '../../../../core/node-check.ts';
 import { outboundService } from '../../../../core/outbound/outbound.ts';
 import { type TSchema, Type } from '../../../../core/schema.ts';
 import type { ModelTool } from '../../../../runtime/models/index.ts';
-import { dataSourceQueries, hostService, knowledgeSearch, searchOptions } from './host.ts';
+import { queryData } from './data-query.ts';
+import { dataSourcesForNodes, hostService, knowledgeSearch, searchOptions } from './host.ts';
 import { encodeBody, METHODS, readHeaders, readResponse, withQuery } from './http-call.ts';
 
 /** A tool of an agent node: what the model is told, and what is done. */
@@ -93,14 +94,14 @@ const dataSource: Maker = {
     if (typeof id !== 'string' || id === '') {
       throw invalid('data_source 工具缺少 data_source_id', 'the data_source tool needs data_source_id');
     }
-    const queries = hostService(service, dataSourceQueries);
+    const sources = hostService(service, dataSourcesForNodes);
     return {
       description: 'Queries a data source, reading only. Returns the rows.',
       parameters: Type.Object({
-        query: Type.String({ description: 'one reading statement or a path; values as :name' }),
+        query: Type.String({ maxLength: 65_536, description: 'one reading statement or a path; values as :name' }),
         parameters: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'values by name' })),
       }),
-      call: ({ query, parameters }) => queries.query(id, String(query), parameters as Settings | undefined),
+      call: ({ query, parameters = {} }) => queryData(sources, id, String(query), parameters as Settings),
     };
   },
 };

@@ -4,6 +4,7 @@ import { AppError } from '../../../../core/errors.ts';
 import { createLogger } from '../../../../core/log.ts';
 import { outboundService } from '../../../../core/outbound/outbound.ts';
 import { createNodeRecord, provide, runNode } from '../../../../core/testing.ts';
+import type { DataSourceType } from '../../../../plugins/data-sources/public.ts';
 import type { Hit } from '../../../../plugins/knowledge/public.ts';
 import agent from '../../../../plugins/workflows/nodes/agent.ts';
 import dataSource from '../../../../plugins/workflows/nodes/data-source.ts';
@@ -11,7 +12,7 @@ import http from '../../../../plugins/workflows/nodes/http.ts';
 import { nodeFiles } from '../../../../plugins/workflows/nodes/index.ts';
 import knowledge from '../../../../plugins/workflows/nodes/knowledge.ts';
 import llm from '../../../../plugins/workflows/nodes/llm.ts';
-import { agentProfiles, dataSourceQueries, knowledgeSearch } from '../../../../plugins/workflows/nodes/parts/host.ts';
+import { agentProfiles, dataSourcesForNodes, knowledgeSearch } from '../../../../plugins/workflows/nodes/parts/host.ts';
 import { toLargeTransform } from '../../../../plugins/workflows/nodes/parts/large-transform.ts';
 import transformLarge from '../../../../plugins/workflows/nodes/transform-large.ts';
 import { getPath, parseTransform, type TransformContext, transform } from '../../../../runtime/graph/index.ts';
@@ -326,7 +327,8 @@ describe('agent', () => {
   test('data source and knowledge tools reach the host', async () => {
     const asked: unknown[] = [];
     const services = [
-      provide(dataSourceQueries, {
+      provide(dataSourcesForNodes, {
+        get: async () => ({ type: 'postgresql' }),
         query: async (...args) => {
           asked.push(args);
           return { data: [{ n: 1 }], count: 1 };
@@ -354,8 +356,8 @@ describe('agent', () => {
     ];
     await run({ instructions: 'x', prompt: 'y', tools }, { services: services as never[] });
     assert.deepEqual(asked, [
-      ['ds-1', 'select :n', { n: 1 }],
       ['q', { limit: 3, scope: { knowledgeBaseIds: ['kb'] } }],
+      ['ds-1', 'select 1'],
     ]);
   });
 
@@ -562,25 +564,39 @@ describe('http', () => {
 });
 
 describe('data_source and knowledge', () => {
-  test('data_source: the query as it stands, parameters beside it', async () => {
+  test('data_source: parameters stand for :name, in SQL and in paths; the query itself is no template', async () => {
     const asked: unknown[] = [];
-    const queries = provide(dataSourceQueries, {
+    let type: DataSourceType = 'mysql';
+    const sources = provide(dataSourcesForNodes, {
+      get: async () => ({ type }),
       query: async (...args) => {
-        asked.push(args);
-        return { data: [{ a: 1 }], count: 1 };
+        asked.push(args[1]);
+        return { data: [{ a: 1 }], count: 1, truncated: false };
       },
     });
     const run = (config: object) =>
-      runNode(dataSource, { services: [queries], config: { data_source_id: 'ds', ...config } });
-    const { output } = await run({ query: 'select * from t where a = :a', parameters: { a: 5 } });
-    assert.deepEqual(output, { data: [{ a: 1 }], count: 1 });
-    await run({ dynamic_query: 'select 1' });
-    await run({ query: { path: '/users' } });
+      runNode(dataSource, { services: [sources], config: { data_source_id: 'ds', ...config } });
+    const sql = "select * from t where a = :a and b in (:b) and c = ':a' -- :a";
+    const { output } = await run({ query: sql, parameters: { a: "x'; --", b: [1, true, null, -2] } });
+    assert.deepEqual(output, { data: [{ a: 1 }], count: 1, truncated: false });
+    type = 'postgresql';
+    await run({ query: 'select a::text, $$ :a $$ from t where a = :a', parameters: { a: '中' } });
+    await run({ dynamic_query: 'select :a' });
+    type = 'api';
+    await run({ query: '/users/:id/posts?x=:id', parameters: { id: '../7', q: 'w' } });
+    await run({ query: { path: '/users', params: { a: 1 } }, parameters: { b: 2 } });
     assert.deepEqual(asked, [
-      ['ds', 'select * from t where a = :a', { a: 5 }],
-      ['ds', 'select 1', {}],
-      ['ds', { path: '/users' }, {}],
+      "select * from t where a = _utf8mb4 x'78273b202d2d' and b in (1, TRUE, NULL, (-2)) and c = ':a' -- :a",
+      "select a::text, $$ :a $$ from t where a = E'\\u4e2d'",
+      'select :a',
+      { path: '/users/..%2F7/posts?x=:id', params: { q: 'w' } },
+      { path: '/users', params: { a: 1, b: 2 } },
     ]);
+    type = 'mysql';
+    assert.equal((await refused(run({ query: 'select :b', parameters: { a: 1 } }))).code, 'SQL_PARAMETER_MISSING');
+    assert.equal((await refused(run({ query: 'select :a', parameters: { a: 'x\0' } }))).code, 'SQL_PARAMETER_INVALID');
+    type = 'json';
+    assert.equal((await refused(run({ query: '$.a', parameters: { a: 1 } }))).code, 'DATA_PARAMETERS_UNSUPPORTED');
     assert.ok(dataSource.literal?.includes('query'), 'values are never pasted into a query');
   });
 
@@ -620,12 +636,12 @@ describe('data_source and knowledge', () => {
     const DATA = new URL('../../../../plugins/workflows/nodes/data-source.ts', import.meta.url);
     const host = new Map<string, object>([
       [
-        dataSourceQueries.name,
+        dataSourcesForNodes.name,
         { query: async ({ tenantId }: { tenantId: string }, id: string) => ({ data: [{ tenantId, id }], count: 1 }) },
       ],
     ]);
     const { output } = await runNodeInPool(DATA, { host, config: { data_source_id: 'ds', query: 'x' } });
-    assert.deepEqual(output, { data: [{ tenantId: 'tenant-1', id: 'ds' }], count: 1 });
+    assert.deepEqual(output, { data: [{ tenantId: 'tenant-1', id: 'ds' }], count: 1, truncated: false });
   });
 });
 
