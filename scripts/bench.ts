@@ -8,6 +8,7 @@ import { cpus, totalmem } from 'node:os';
 const PARTS: Readonly<Record<string, string>> = {
   http: 'requests a second against a bare Koa server',
   reports: 'time from report request to finished PDF',
+  workflows: 'workflows: engine, durable executions, HTTP, memory (npm run bench -- workflows --help)',
   runs: 'durable runs, event appends, fan-out in process',
   fanout: 'events of one run to 1, 100 and 1000 SSE clients',
   start: 'start time to ready, memory idle and under load',

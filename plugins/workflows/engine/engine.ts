@@ -334,8 +334,11 @@ export class Engine {
     else this.#toPool(frame, step);
   }
 
-  #isInline({ type, input }: Step): boolean {
+  #isInline({ type, data, input }: Step): boolean {
     if (type !== 'transform') return INLINE_TYPES.has(type) || !this.#parts.pooled(type);
+    // These look at single fields, however large the rest is: in a loop every item's input holds the whole list.
+    const { mode = 'mapping' } = data;
+    if (mode === 'mapping' || (mode === 'compute' && !Array.isArray(input))) return true;
     return !this.#parts.pooled(LARGE_TRANSFORM) || !isLarger(input, this.#parts.options.inlineBytes);
   }
 

@@ -444,7 +444,16 @@ test('large data: transforms go to the pool, outputs to the value store, and com
     },
   });
   const flow = graph(
-    ['start', ['b', 'test.big'], ['t', 'transform', { mapping: { count: 'rows.length' } }], 'end'],
+    [
+      'start',
+      ['b', 'test.big'],
+      [
+        't',
+        'transform',
+        { mode: 'filter', items_path: 'rows', filter_rules: [{ field: 'n', operator: '<', value: 3 }] },
+      ],
+      'end',
+    ],
     'start>b>t>end',
   );
   const done = await w.execute(flow);
