@@ -5,8 +5,9 @@ import { outboundService } from '../../core/outbound/outbound.ts';
 import { definePlugin } from '../../core/plugin.ts';
 import { Type } from '../../core/schema.ts';
 import { vaultService } from '../../core/vault.ts';
+import { type HostCaller, poolService } from '../../runtime/pool/index.ts';
 import { createConnectors } from './connectors/index.ts';
-import { dataSourceService } from './public.ts';
+import { type DataSourceQuery, dataSourceService } from './public.ts';
 import { lowcodeRoutes } from './routes/lowcode.ts';
 import { createDataSourceService } from './service.ts';
 import { createSqlGuard } from './sql/guard.ts';
@@ -39,10 +40,10 @@ export default definePlugin({
     sources: count(64, 10_000, 'sources with open connections'),
     atOnce: count(32, 1000, 'queries at once in this process'),
   }),
-  requires: { database: databaseService, vault: vaultService, outbound: outboundService },
+  requires: { database: databaseService, vault: vaultService, outbound: outboundService, pool: poolService },
   provides: { dataSources: dataSourceService },
 
-  setup({ config, services: { database, vault, outbound }, log, dataDir, onDispose }) {
+  setup({ config, services: { database, vault, outbound, pool }, log, dataDir, onDispose }) {
     const { databaseAddresses, functions, sources, atOnce, ...limits } = config;
     const guard = createSqlGuard({ functions });
     onDispose('data-sources: SQL guard', () => guard.close());
@@ -58,6 +59,12 @@ export default definePlugin({
     );
     onDispose('data-sources: connections', () => connectors.close());
     const dataSources = createDataSourceService({ database, vault, connectors, log, atOnce });
+    // Nodes read with the rights of whoever started their run.
+    pool.expose(dataSourceService, {
+      get: ({ principal }: HostCaller, id: string) => dataSources.get(principal, id),
+      query: ({ principal, signal }: HostCaller, id: string, query: DataSourceQuery) =>
+        dataSources.query(principal, id, query, signal),
+    });
     return { services: { dataSources }, routes: [lowcodeRoutes(dataSources)] };
   },
 });

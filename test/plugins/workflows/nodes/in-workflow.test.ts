@@ -27,7 +27,7 @@ describe('nodes in a workflow', () => {
     owner.after(() => rmSync(dir, { recursive: true, force: true }));
     const manifest = join(dir, 'manifest.yaml');
     const plugins = join(import.meta.dirname, '..', '..', '..', '..', 'plugins');
-    const entries = ['auth', 'workflows'].map((name) => [name, { from: join(plugins, name) }]);
+    const entries = ['auth', 'workflows', 'data-sources'].map((name) => [name, { from: join(plugins, name) }]);
     writeFileSync(manifest, stringify({ plugins: Object.fromEntries(entries), outbound: { allow: ['127.0.0.1'] } }));
     server = await startTestServer(owner as never, {
       KOAGENT_MANIFEST: manifest,
@@ -168,6 +168,28 @@ describe('nodes in a workflow', () => {
     );
     assert.equal(execution.status, 'failed');
     assert.match(execution.error_message, /inside.*169\.254\.169\.254/);
+  });
+
+  test('data_source: with the rights of the account, parameters from earlier nodes; that of a stranger is not found', async () => {
+    const config = { base_url: web.url };
+    const source = (await call('POST', '/data-sources', { name: 's', type: 'api', config })).body;
+    const data = { data_source_id: source.id, query: '/users/:id', parameters: { id: '{user}', q: '{word}' } };
+    const { execution } = await execute([{ id: 'ask', type: 'data_source', data }], { user: 'a/b', word: '中' });
+    const expected = {
+      data: [{ url: `/users/a%2Fb?q=${encodeURIComponent('中')}`, body: '' }],
+      count: 1,
+      truncated: false,
+    };
+    assert.deepEqual(execution.output_data, expected, execution.error_message);
+
+    const stranger = { username: 'stranger', password: 'Secret123' };
+    await server.call('POST', '/auth/register', { body: { ...stranger, email: 's@example.com' } });
+    const mine = token;
+    token = (await server.call('POST', '/auth/login', { body: new URLSearchParams(stranger) })).body.access_token;
+    const other = await execute([{ id: 'ask', type: 'data_source', data }], { user: 'x', word: 'y' });
+    token = mine;
+    assert.equal(other.execution.status, 'failed');
+    assert.match(other.execution.error_message, /ask.*数据源不存在/);
   });
 
   test('agent: tools and answer; an agent of a plugin that is off fails plainly', async () => {
