@@ -42,6 +42,8 @@ export function createDatabaseConnector({ dialect, open, describe }: DatabaseDri
     waitMs: limits.connectMs,
     queue: WAITING,
   });
+  /** Ends what is at work when the source is closed at once. */
+  const closing = new AbortController();
   /** Statements that are being ended on the server; closing waits for them. */
   const cancelling = new Set<Promise<void>>();
 
@@ -58,7 +60,8 @@ export function createDatabaseConnector({ dialect, open, describe }: DatabaseDri
     return ended;
   };
 
-  const read = async (sql: string, signal?: AbortSignal): Promise<QueryResult> => {
+  const read = async (sql: string, given?: AbortSignal): Promise<QueryResult> => {
+    const signal = given === undefined ? closing.signal : AbortSignal.any([given, closing.signal]);
     const session = await sessions.acquire(signal);
     const rows = new Rows(limits);
     let stop: () => void = () => undefined;
@@ -70,11 +73,11 @@ export function createDatabaseConnector({ dialect, open, describe }: DatabaseDri
       };
       const timer = setTimeout(() => end(queryTimeout(limits.queryMs)), limits.queryMs + GRACE_MS);
       const cancelled = () => end(new QueryCancelledError());
-      if (signal?.aborted) cancelled();
-      signal?.addEventListener('abort', cancelled);
+      if (signal.aborted) cancelled();
+      signal.addEventListener('abort', cancelled);
       stop = () => {
         clearTimeout(timer);
-        signal?.removeEventListener('abort', cancelled);
+        signal.removeEventListener('abort', cancelled);
       };
     });
     const reading = session.read(sql, rows);
@@ -103,7 +106,8 @@ export function createDatabaseConnector({ dialect, open, describe }: DatabaseDri
     },
 
     async close(now) {
-      await sessions.close(now);
+      if (now) closing.abort();
+      await sessions.close();
       await Promise.all(cancelling);
     },
   };

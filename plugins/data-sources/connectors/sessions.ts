@@ -77,14 +77,14 @@ export class Sessions<S extends Session> {
     this.#idle.push({ session, timer });
   }
 
-  async close(now = false): Promise<void> {
+  /** Ends the idle ones; those at work are ended when they are released. */
+  async close(): Promise<void> {
     this.#closed = true;
     for (const { session, timer } of this.#idle.splice(0)) {
       clearTimeout(timer);
       this.#finish(session);
     }
     for (const waiter of this.#waiting.splice(0)) waiter.opens();
-    if (now) for (const session of this.#busy) session.destroy();
     await Promise.all(this.#ending);
   }
 

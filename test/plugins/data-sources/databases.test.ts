@@ -190,6 +190,19 @@ for (const type of ['mysql', 'postgresql'] as const) {
     assert.equal((await query('select 1 as one')).count, 1);
   });
 
+  test(`${type}: closing ends what is at work, on the server too`, async (t) => {
+    const database = await OPEN[type](t);
+    if (!database) return;
+    await database.exec(makeBig[type]);
+    const { query, connectors } = sourceOf(t, type, database.config, { queryMs: 60_000 });
+    const pending = assert.rejects(query(SLOW[type]), { code: 'DATA_SOURCE_CANCELLED' });
+    await until('the statement runs', async () => (await running(type, database, 'slow_marker')).length === 1);
+    await connectors.close();
+    await pending;
+    await until('the statement is gone', async () => (await running(type, database, 'slow_marker')).length === 0);
+    await until('nothing is connected', async () => (await connectionsTo(type, database)) === 0);
+  });
+
   test(`${type}: results of 100 MB are refused without being held`, async (t) => {
     const database = await OPEN[type](t);
     if (!database) return;
