@@ -25,8 +25,17 @@ function looksLikeText(bytes: Uint8Array): boolean {
     else if (byte < 32 && byte !== 9 && byte !== 10 && byte !== 13 && byte !== 12 && byte !== 27) controls++;
   }
   const [even = 0, odd = 0] = zeros;
-  if (even + odd > 0) return Math.min(even, odd) === 0 && Math.max(even, odd) > length / 50;
+  if (even + odd > 0) return Math.min(even, odd) === 0 && isUtf16(bytes.subarray(0, length), odd > 0);
   return controls <= length / 200;
+}
+
+/** Nearly all of it is what people write: ASCII, Latin, Chinese, Japanese, Korean. */
+function isUtf16(bytes: Uint8Array, little: boolean): boolean {
+  const text = new TextDecoder(little ? 'utf-16le' : 'utf-16be').decode(bytes.subarray(0, bytes.byteLength & ~1));
+  const written = text.match(
+    /[\t\r\n\x20-\x7e\u00a0-\u024f\u2010-\u2027\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7af\uff00-\uffef]/g,
+  );
+  return text.length > 0 && (written?.length ?? 0) > text.length * 0.95;
 }
 
 /** Extensions that people may upload, with the kind that text of that name is read as. */

@@ -33,6 +33,7 @@ const HEAD_WEIGHT = 0.4;
 const K1 = 1.2;
 /** Reciprocal rank fusion: the usual constant, which keeps the first ranks from deciding alone. */
 const FUSION = 60;
+const LEAST_SHARED = 0.1;
 const MAX_ALTERNATIVES = 12;
 
 interface Opened {
@@ -162,27 +163,36 @@ function inOrder(terms: readonly WeightedTerm[], text: string): WeightedTerm[] {
 const quoted = (term: string) => `"${term}"`;
 
 /**
- * What stands in for a word that the index does not have, because the passage was cut differently or holds a longer form: words that
- * begin with it, its own parts, words that contain it.
+ * What stands in for a word that the index does not have, because the passage was cut differently or holds a longer form: its own parts,
+ * its characters side by side, words that contain it.
  */
 function alternatives(opened: Opened, term: string): string[] {
-  const known = (part: string) => opened.documentFrequency.get(part) !== undefined;
-  if (!hasHan(term)) return term.length >= 3 ? [`${quoted(term)} *`] : [];
+  if (!hasHan(term)) {
+    if (term.length < 3) return [];
+    return /\d/.test(term) ? [`${quoted(term)} *`, ...containing(opened, term)] : [`${quoted(term)} *`];
+  }
   const found: string[] = [];
   const characters = [...term];
   for (let length = characters.length - 1; length >= 2 && found.length < MAX_ALTERNATIVES; length--) {
     for (let from = 0; from + length <= characters.length; from++) {
       const part = characters.slice(from, from + length).join('');
-      if (known(part)) found.push(quoted(part));
+      if (opened.documentFrequency.get(part) !== undefined) found.push(quoted(part));
     }
   }
-  const wider = opened.wider.all(term, MAX_ALTERNATIVES).map((row) => quoted(String(row.term)));
-  if (wider.length + found.length > 0) return [...found, ...wider];
-  return characters.length > 1 ? characters.filter(known).map(quoted) : [];
+  if (found.length > 0) return found;
+  const beside = characters.length > 1 ? [`(${characters.map(quoted).join(' + ')})`] : [];
+  return [...beside, ...containing(opened, term)];
 }
 
-/** Reciprocal rank fusion of two rankings; the score is the share of being first in both. */
-function fuse(lexical: readonly Candidate[], semantic: readonly Candidate[]): Candidate[] {
+const containing = (opened: Opened, term: string): string[] =>
+  opened.wider.all(term, MAX_ALTERNATIVES).map((row) => quoted(String(row.term)));
+
+/**
+ * Reciprocal rank fusion of two rankings; passages that share next to nothing with the question are not ranked by words. The score is the share of
+ * being first in both.
+ */
+function fuse(words: readonly Candidate[], semantic: readonly Candidate[]): Candidate[] {
+  const lexical = words.filter(({ score }) => score >= LEAST_SHARED);
   const scores = new Map<number, number>();
   for (const ranking of [lexical, semantic]) {
     for (const [rank, { id }] of ranking.entries()) scores.set(id, (scores.get(id) ?? 0) + 1 / (FUSION + rank + 1));
