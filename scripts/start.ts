@@ -6,7 +6,7 @@ import { type RunningServer, startServer } from './server.ts';
 if (process.argv.includes('--help')) {
   console.log(`usage: npm start
 Environment, all optional: PORT (8037), HOST (127.0.0.1), MONGODB_URI, REDIS_URL, KOAGENT_DATA_DIR (./data), KOAGENT_MANIFEST,
-KOAGENT_JWT_SECRET, KOAGENT_ADMIN_EMAIL with KOAGENT_ADMIN_PASSWORD, KOAGENT_LOG_LEVEL, and the API keys that config/models.yaml names.`);
+KOAGENT_JWT_SECRET, KOAGENT_SECRET_KEY, KOAGENT_ADMIN_EMAIL with KOAGENT_ADMIN_PASSWORD, KOAGENT_LOG_LEVEL, and the API keys that config/models.yaml names.`);
   process.exit(0);
 }
 

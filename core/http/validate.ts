@@ -143,10 +143,7 @@ function describe({ keyword, params }: SchemaError, path: string[], schema: Json
     }
     case 'type': {
       const wanted = TYPE_NAMES[String(params.type)];
-      return say(
-        `类型不正确，应为${wanted?.zh ?? String(params.type)}`,
-        `must be ${wanted?.en ?? String(params.type)}`,
-      );
+      return say(`应为${wanted?.zh ?? String(params.type)}`, `must be ${wanted?.en ?? String(params.type)}`);
     }
     case 'minProperties':
       return say('至少需要一个字段', 'needs at least one field');

@@ -143,7 +143,7 @@ test('wrong fields: each contract has its own status and form, in Chinese and En
     errors: [
       { field: 'name', message: '名称不能为空' },
       { field: 'kind', message: '类别必须是 a、b 之一' },
-      { field: 'count', message: 'count类型不正确，应为整数' },
+      { field: 'count', message: 'count应为整数' },
     ],
   });
   const studio = await call('POST', '/knowledge', { token: 'user', body: {} });
