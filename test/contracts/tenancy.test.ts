@@ -15,6 +15,8 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'POST /tasks/:taskId/reports': { title: 'x' },
   'PUT /workflows/:workflow_id': { name: 'mine now' },
   'POST /executions/:execution_id/nodes/:node_id/approve': { approved: true },
+  'PUT /data-sources/:data_source_id': { name: 'mine now' },
+  'POST /data-sources/:data_source_id/query': { query: '$' },
   'POST /knowledge-bases/:id/documents': textFile('intruder.txt', '不该出现的文字'),
 };
 
@@ -68,7 +70,10 @@ test('every route with an id: other tenants and other users find nothing and cha
   const documents = `/knowledge-bases/${base.id}/documents`;
   const document = await created(documents, textFile('own.txt', '自己的文字'));
   /** By name, or by the first part of the path and the name where several plugins use the name. */
+  const source = { name: 's', type: 'json', config: { data: [1] } };
+  const { id: data_source_id } = (await as(owner, 'POST', '/data-sources', source)).body;
   const ids: Readonly<Record<string, string>> = {
+    data_source_id,
     'knowledge-bases.id': base.id,
     kbId: base.id,
     docId: document.id,
@@ -135,6 +140,8 @@ test('every route with an id: other tenants and other users find nothing and cha
     ['own.txt'],
   );
   assert.deepEqual((await as(stranger, 'GET', '/executions')).body, []);
+  assert.deepEqual((await as(stranger, 'GET', '/data-sources')).body, []);
+  assert.equal((await as(owner, 'GET', `/data-sources/${data_source_id}`)).body.name, 's');
   assert.deepEqual((await as(owner, 'GET', `/tasks/${taskId}`)).body.data, before);
   const listed = (await as(stranger, 'GET', '/tasks')).body.data;
   assert.deepEqual(
