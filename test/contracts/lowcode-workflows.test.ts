@@ -395,6 +395,23 @@ test('templates that ask nobody for data run on the offline model', async () => 
   }
 });
 
+test('the template with a data source reads what its owner may read, and nothing else', async () => {
+  const source = { name: '销售', type: 'json', config: { data: [{ region: '华东', amount: 12 }] } };
+  const { id: data_source_id } = (await call('POST', '/data-sources', source)).body;
+  const run = async (as: string) => {
+    const { body } = await call('POST', '/workflows/templates/data-source-report/create', undefined, { token: as });
+    const input = { input_data: { data_source_id, query: '$' } };
+    const started = await call('POST', `/workflows/${body.id}/execute`, input, { token: as });
+    return settled(started.body.id, as);
+  };
+  const mine = await run(token);
+  assert.equal(mine.status, 'completed', mine.error_message);
+  const { output } = (await call('GET', `/executions/${mine.id}/nodes/source-1`)).body;
+  assert.deepEqual([output.data, output.count], [source.config.data, 1]);
+  const foreign = await run(await register('reader'));
+  assert.match(foreign.error_message, /source-1/);
+});
+
 test('export and import: what is kept comes back as it was', async () => {
   const workflow = {
     name: '导出',
