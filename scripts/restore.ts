@@ -48,6 +48,8 @@ if (existsSync(current)) {
   console.log(`The store of before is kept as ${before}`);
 }
 renameSync(fresh, current);
+// The search index follows the store; the next search makes it anew.
+rmSync(join(settings.dataDir, 'knowledge'), { recursive: true, force: true });
 const store = await openStore({ folder });
 const { collections, fileBytes } = await store.stats();
 await store.close();

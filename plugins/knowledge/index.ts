@@ -60,7 +60,7 @@ export default definePlugin({
     const knowledge = createKnowledgeService(parts, {
       bases,
       documents,
-      search: createSearch(parts, bases, documents),
+      search: createSearch(parts, { findBase: bases.find, someDocuments: documents.some }),
     });
     onDispose('knowledge: usage of accounts', accounts.countUsage('knowledgeBases', bases.count));
     pool.expose(importHost, createImportHost(parts));

@@ -18,7 +18,8 @@ export default defineNode({
   type: 'knowledge.read',
   version: 1,
   lane: 'isolated',
-  retries: 2,
+  // More than the default, because restarts of the server count too.
+  retries: 4,
   timeoutMs: 180_000,
   config: Type.Object({
     pages: Type.Integer({ minimum: 1, default: 2000 }),

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { isDamaged, openIndexToRead } from './database.ts';
 import { nearest } from './vectors.ts';
-import { bestWindow, pairsOf, type WeightedTerm } from './window.ts';
+import { SentenceWindow, type WeightedTerm } from './window.ts';
 import { hasHan, queryTerms } from './words.ts';
 
 export interface IndexQuery {
@@ -86,8 +86,9 @@ function prepare(file: string): Opened | undefined {
   return {
     database,
     candidates: database.prepare(
-      `SELECT rowid AS id, -bm25(passages, 0, ${HEAD_WEIGHT}, 1) AS score, body, head FROM passages
-       WHERE passages MATCH ? ORDER BY bm25(passages, 0, ${HEAD_WEIGHT}, 1) LIMIT ?`,
+      // By `rank` the index sorts row numbers alone and reads the texts of the best only.
+      `SELECT rowid AS id, -rank AS score, body, head FROM passages
+       WHERE passages MATCH ? AND rank MATCH 'bm25(0, ${HEAD_WEIGHT}, 1)' ORDER BY rank LIMIT ?`,
     ),
     documentFrequency: database.prepare('SELECT doc FROM vocabulary WHERE term = ?'),
     wider: database.prepare('SELECT term FROM vocabulary WHERE instr(term, ?) > 0 ORDER BY doc DESC LIMIT ?'),
@@ -142,18 +143,17 @@ function byWords(opened: Opened, text: string, filter: string, limit: number): C
   if (matches.length === 0) return [];
   const found = opened.candidates.all(`${filter}{head body} : (${[...new Set(matches)].join(' OR ')})`, limit);
 
-  const pairs = pairsOf(inOrder(terms, text));
-  const best =
-    terms.reduce((sum, { weight }) => sum + weight * (K1 + 2), 0) + pairs.reduce((sum, { weight }) => sum + weight, 0);
+  const window = new SentenceWindow(inOrder(terms, text));
+  const best = terms.reduce((sum, { weight }) => sum + weight * (K1 + 1), 0) + window.highest;
   return found
     .map(({ id, score, body, head }) => {
-      const window = bestWindow(head === '' ? String(body) : `${body}\n${head}`, terms, pairs);
-      return { id: Number(id), score: Math.min(1, Math.max(0, (Number(score) + window) / best)) };
+      const fit = window.best(head === '' ? String(body) : `${body}\n${head}`);
+      return { id: Number(id), score: Math.min(1, Math.max(0, (Number(score) + fit) / best)) };
     })
     .sort((a, b) => b.score - a.score || a.id - b.id);
 }
 
-/** The order of the query, which the pairs of neighbours need. */
+/** The order of the query, which pairs of neighbours are found by. */
 function inOrder(terms: readonly WeightedTerm[], text: string): WeightedTerm[] {
   const byTerm = new Map(terms.map((term) => [term.term, term]));
   return queryTerms(text).flatMap((term) => byTerm.get(term) ?? []);

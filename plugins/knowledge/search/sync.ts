@@ -67,6 +67,13 @@ export function createIndexSync({ documents, passages, changes, folder, catchUpM
   const applyChanges = async (tenant: Tenant) => {
     const file = indexFile(folder, tenant.tenantId);
     let seq = await writer.call.sequence(file);
+    if (seq > (await changes.last(tenant))) {
+      // The store was put back to an earlier state: what the index has never happened.
+      log.warn({ tenantId: tenant.tenantId }, 'knowledge index: ahead of the store, made anew');
+      await writer.call.reset(file);
+      await reader.call.forget(file);
+      seq = await writer.call.sequence(file);
+    }
     applied.set(tenant.tenantId, seq);
     for (;;) {
       const batch = await changes.after(tenant, seq, BATCH);

@@ -25,7 +25,7 @@ export interface IndexThread<T> {
 export const startReader = (): IndexThread<IndexReader> =>
   startThread<IndexReader>('reader', ['search', 'forget', 'close']);
 export const startWriter = (): IndexThread<IndexWriter> =>
-  startThread<IndexWriter>('writer', ['sequence', 'put', 'remove', 'startRebuild', 'finishRebuild', 'close']);
+  startThread<IndexWriter>('writer', ['sequence', 'put', 'remove', 'startRebuild', 'finishRebuild', 'reset', 'close']);
 
 function startThread<T>(role: 'reader' | 'writer', methods: (keyof T & string)[]): IndexThread<T> {
   type Waiting = { resolve: (value: unknown) => void; reject: (error: unknown) => void };

@@ -87,6 +87,12 @@ export class IndexWriter {
     });
   }
 
+  /** Gives the index up; the next call makes an empty one. */
+  reset(file: string): void {
+    this.#forget(file);
+    removeIndex(file);
+  }
+
   close(): void {
     for (const file of [...this.#open.keys()]) this.#forget(file);
   }

@@ -18,9 +18,17 @@ export interface Search {
   useReranker(reranker: Reranker): () => void;
 }
 
+/** Where the search finds out whose and which documents it talks of. */
+export interface SearchSources {
+  findBase: Bases['find'];
+  someDocuments: Documents['some'];
+}
+
 /** The search over the index of this server; texts come from the document store, which is the truth. */
-export function createSearch(parts: KnowledgeParts, bases: Bases, documents: Documents): Search {
-  const { index, passages, embedder, log } = parts;
+export function createSearch(
+  { index, passages, embedder, log }: Pick<KnowledgeParts, 'index' | 'passages' | 'embedder' | 'log'>,
+  { findBase, someDocuments }: SearchSources,
+): Search {
   let rerank: Reranker | undefined;
 
   const scopeTerms = async (
@@ -28,7 +36,7 @@ export function createSearch(parts: KnowledgeParts, bases: Bases, documents: Doc
     { knowledgeBaseIds, agentId }: NonNullable<SearchOptions['scope']>,
   ) => {
     if (knowledgeBaseIds === undefined && agentId === undefined) return undefined;
-    const found = await Promise.all([...new Set(knowledgeBaseIds)].map((baseId) => bases.find(principal, baseId)));
+    const found = await Promise.all([...new Set(knowledgeBaseIds)].map((baseId) => findBase(principal, baseId)));
     return [
       ...found.map(({ _id }) => scopeTerm('base', _id)),
       ...(agentId === undefined ? [] : [scopeTerm('agent', agentId)]),
@@ -48,7 +56,7 @@ export function createSearch(parts: KnowledgeParts, bases: Bases, documents: Doc
   };
 
   const hydrate = async (principal: Principal, found: readonly IndexHit[]): Promise<Hit[]> => {
-    const known = await documents.some(
+    const known = await someDocuments(
       principal,
       found.map(({ document }) => document),
     );

@@ -57,7 +57,8 @@ test('import: a file becomes passages with pages and headings that a search find
   assert.ok(document.passages >= 1 && document.tokens > 100 && document.processedAt instanceof Date);
 
   const [hit, ...rest] = await knowledge.search(anna, '干预组每天服用多少维生素D？', scope);
-  assert.ok(hit?.text.includes('三千单位'));
+  assert.ok(hit);
+  assert.ok(hit.text.includes('三千单位'));
   assert.deepEqual(
     [hit.documentId, hit.filename, hit.agentId, hit.knowledgeBaseId, hit.page, hit.headings[0], hit.position],
     [document.id, '专题.pdf', 'agent-1', null, 1, '骨质疏松专题研究', 0],
