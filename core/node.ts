@@ -16,7 +16,7 @@ export interface NodeDefinition<C extends TSchema = TSchema, I extends TSchema =
   readonly timeoutMs?: number;
   /** How often an attempt that was cut off (process or thread died) is repeated. Default 2. */
   readonly retries?: number;
-  /** Name for people, in editors. Default: the type. */
+  /** Name for people, in editors. A node without one is internal to its plugin: workflows cannot use it. */
   readonly label?: LocalText;
   /** One sentence for people on what the node does. */
   readonly summary?: LocalText;

@@ -13,6 +13,7 @@ const PARTS: Readonly<Record<string, string>> = {
   fanout: 'events of one run to 1, 100 and 1000 SSE clients',
   start: 'start time to ready, memory idle and under load',
   pool: 'worker lanes against bare Piscina',
+  knowledge: 'imports, and the search index beside MiniSearch and Orama (npm run bench -- knowledge --help)',
   store: 'the embedded store (its sizes are arguments: npm run bench -- store --help)',
 };
 /** Parts that run when none is named; the store's take long. */

@@ -711,5 +711,5 @@ test('GET /node-types: every type with the schema of its configuration', async (
     assert.ok(label.length > 0, type);
     assert.ok(Array.isArray(literal), type);
   }
-  assert.ok(!types.some((type: string) => type.startsWith('report.') || type === 'transform.large'));
+  assert.ok(!types.some((type: string) => /^report\.|^knowledge\.|^transform\./.test(type)));
 });

@@ -85,6 +85,9 @@ function delayProblems(data: Record<string, unknown>): LocalText[] {
   return [];
 }
 
+/** The node type that transforms data which is too large for the main thread. */
+export const LARGE_TRANSFORM = 'transform.large';
+
 /** A year. */
 export const MAX_DELAY_SECONDS = 366 * 86_400;
 

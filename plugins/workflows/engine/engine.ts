@@ -16,6 +16,7 @@ import { executionTooLong, tooDeep } from '../errors.ts';
 import { toLargeTransform } from '../nodes/parts/large-transform.ts';
 import type { Compiled } from '../service/graphs.ts';
 import type { WorkflowOptions } from '../service/parts.ts';
+import { LARGE_TRANSFORM } from './control-types.ts';
 import { failed, finished, nodeData, started, unresolvedWarning } from './events.ts';
 import { type Frame, isInside, stepKey } from './frame.ts';
 import { below, factKey, outcomeKey, outputKey, readFacts, readOutcomes } from './records.ts';
@@ -72,7 +73,6 @@ const FINAL_CODES = new Set([
   'WORKFLOW_TOO_DEEP',
 ]);
 const MODEL_TYPES = new Set(['llm', 'agent']);
-const LARGE_TRANSFORM = 'transform.large';
 
 const performer = createPurePerformer();
 

@@ -1,7 +1,7 @@
 import type { LocalText } from '../../../core/errors.ts';
 import { type NodeTypeCheck, validateGraph } from '../../../runtime/graph/index.ts';
 import type { NodeDescription, Pool } from '../../../runtime/pool/index.ts';
-import { CONTROL_TYPES } from '../engine/control-types.ts';
+import { CONTROL_TYPES, LARGE_TRANSFORM } from '../engine/control-types.ts';
 import type { Graph, NodeType } from '../public.ts';
 
 /** All node types of this installation: those that the engine carries out itself, and those of the worker pool. */
@@ -12,8 +12,11 @@ export interface NodeTypes {
   validate(graph: Graph): { valid: boolean; errors: LocalText[]; warnings: LocalText[] };
 }
 
-/** Node types that only serve the engine. */
-const INTERNAL = /^(transform\.large|report\.)/;
+/**
+ * Node types without a label are internal to their plugin (they may read what their plugin alone checks), and a workflow cannot use
+ * them. This one has a label and serves the engine alone.
+ */
+const isUsable = ({ type, label }: NodeDescription) => label !== undefined && type !== LARGE_TRANSFORM;
 
 export function createNodeTypes(pool: Pick<Pool, 'describe'>): NodeTypes {
   let known: { size: number; pooled: Map<string, NodeDescription>; checks: Map<string, NodeTypeCheck> } | undefined;
@@ -26,7 +29,7 @@ export function createNodeTypes(pool: Pick<Pool, 'describe'>): NodeTypes {
     // Versions ascend: the last one is the newest.
     for (const description of described) pooled.set(description.type, description);
     const checks = new Map<string, NodeTypeCheck>();
-    for (const [type, description] of pooled) if (!INTERNAL.test(type)) checks.set(type, checkOf(description));
+    for (const [type, description] of pooled) if (isUsable(description)) checks.set(type, checkOf(description));
     for (const { type, check, templates } of CONTROL_TYPES) {
       checks.set(type, { ...(check && { check }), ...(templates && { templates }) });
     }

@@ -40,6 +40,7 @@ export function fakePool(nodes: Record<string, TestNode>) {
       Object.keys(nodes).map((type) => ({
         type,
         version: 1,
+        label: { zh: type, en: type },
         lane: 'shared' as const,
         literal: ['raw'],
         config: { type: 'object', properties: { a: {}, b: { type: 'string' }, n: { type: 'number' }, raw: {} } },
