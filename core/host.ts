@@ -7,6 +7,7 @@ import { checkOptions, type PluginEntry as Entry } from './manifest.ts';
 import type { PluginDefinition, PluginParts } from './plugin.ts';
 import type { RunKind } from './run-kind.ts';
 import type { ServiceKey, ServiceMap } from './service.ts';
+import type { ToolDefinition } from './tool.ts';
 
 /** A service that the composition root offers before any plugin. */
 export interface ProvidedService {
@@ -29,6 +30,7 @@ export interface Host {
   readonly sockets: SocketRoute[];
   readonly nodes: URL[];
   readonly runKinds: RunKind[];
+  readonly tools: ToolDefinition[];
   find<T>(key: ServiceKey<T>): T | undefined;
   /** Lets plugins attach to the HTTP server. */
   attach(server: Server): void;
@@ -64,10 +66,12 @@ export async function createHost({ plugins, provided, log, dataDir }: HostOption
 
   try {
     for (const { definition, options } of inOrder(plugins.enabled, plugins.disabled, new Set(services.keys()))) {
-      const { name, config, requires = {}, provides = {} } = definition;
+      const { name, config, requires = {}, uses = {}, provides = {} } = definition;
       const made = await definition.setup({
         config: config ? checkOptions(config, options, (path, why) => optionsInvalid(name, path, why)) : {},
-        services: Object.fromEntries(Object.entries(requires).map(([alias, key]) => [alias, services.get(key)])),
+        services: Object.fromEntries(
+          Object.entries({ ...uses, ...requires }).map(([alias, key]) => [alias, services.get(key)]),
+        ),
         log: log.child({ plugin: name }),
         dataDir,
         onDispose: (label, end) => disposers.push({ label, dispose: end }),
@@ -89,6 +93,7 @@ export async function createHost({ plugins, provided, log, dataDir }: HostOption
     sockets: parts.flatMap(({ parts: { sockets = [] } }) => sockets),
     nodes: parts.flatMap(({ parts: { nodes = [] } }) => nodes),
     runKinds: parts.flatMap(({ parts: { runKinds = [] } }) => runKinds),
+    tools: parts.flatMap(({ parts: { tools = [] } }) => tools),
     find: <T>(key: ServiceKey<T>) => services.get(key) as T | undefined,
     attach(server) {
       for (const { parts: made } of parts) made.attach?.(server);
@@ -126,6 +131,10 @@ function inOrder(plugins: Entry[], disabled: PluginDefinition[], known: Readonly
       const owner = owners.get(key);
       if (owner === undefined) throw needsMissing(entry, key, chain, disabled);
       visit(owner, [...chain, entry]);
+    }
+    for (const key of Object.values((entry.definition.uses ?? {}) as ServiceMap)) {
+      const owner = owners.get(key);
+      if (owner !== undefined) visit(owner, [...chain, entry]);
     }
     ordered.push(entry);
   };

@@ -5,24 +5,28 @@ import type { Logger } from './log.ts';
 import type { RunKind } from './run-kind.ts';
 import type { Static, TObject } from './schema.ts';
 import type { ServiceMap, Services } from './service.ts';
+import type { ToolDefinition } from './tool.ts';
 
 /** A plugin: what it needs, what it offers, and how it is set up. Importing it has no effect. */
 export interface PluginDefinition<
   Config extends TObject = TObject,
   Requires extends ServiceMap = ServiceMap,
   Provides extends ServiceMap = ServiceMap,
+  Uses extends ServiceMap = ServiceMap,
 > {
   readonly name: string;
   /** Schema of the plugin's `options` in the manifest; defaults are filled before `setup`. */
   readonly config?: Config;
   readonly requires?: Requires;
+  /** Services that it works without: in `setup` one that no enabled plugin offers is undefined. */
+  readonly uses?: Uses;
   readonly provides?: Provides;
-  setup(context: SetupContext<Config, Requires>): PluginParts<Provides> | Promise<PluginParts<Provides>>;
+  setup(context: SetupContext<Config, Requires, Uses>): PluginParts<Provides> | Promise<PluginParts<Provides>>;
 }
 
-export interface SetupContext<Config extends TObject, Requires extends ServiceMap> {
+export interface SetupContext<Config extends TObject, Requires extends ServiceMap, Uses extends ServiceMap> {
   readonly config: Static<Config>;
-  readonly services: Services<Requires>;
+  readonly services: Services<Requires> & Partial<Services<Uses>>;
   readonly log: Logger;
   /** Data folder of the installation; a plugin keeps its files in a sub-folder of its own name. */
   readonly dataDir: string;
@@ -40,6 +44,8 @@ export interface PluginParts<Provides extends ServiceMap = ServiceMap> {
   /** Files with one node type each as default export. */
   nodes?: URL[];
   runKinds?: RunKind[];
+  /** Tools for models; they are in the registry before the server listens. */
+  tools?: ToolDefinition[];
   /** Runs once all plugins are set up and before the server listens. */
   ready?: () => Promise<void>;
   /** What is not ready right now (shown by `/readyz`); undefined when all is well. */
@@ -51,6 +57,7 @@ export const definePlugin = <
   Config extends TObject = TObject<Record<never, never>>,
   Requires extends ServiceMap = Record<never, never>,
   Provides extends ServiceMap = Record<never, never>,
+  Uses extends ServiceMap = Record<never, never>,
 >(
-  definition: PluginDefinition<Config, Requires, Provides>,
-): PluginDefinition<Config, Requires, Provides> => definition;
+  definition: PluginDefinition<Config, Requires, Provides, Uses>,
+): PluginDefinition<Config, Requires, Provides, Uses> => definition;
