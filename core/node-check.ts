@@ -29,7 +29,14 @@ export function nodeDataInvalid(part: NodePart, type: string, fields: FieldError
 const MAX_FIELDS = 20;
 
 /** Makes a check that fills defaults (in place) and returns the value, or throws NODE_<part>_INVALID with the wrong fields. */
-export function createCheck(part: NodePart, type: string, schema: TSchema): (value: unknown) => unknown {
+export const createCheck = (part: NodePart, type: string, schema: TSchema): ((value: unknown) => unknown) =>
+  createSchemaCheck(schema, (fields) => nodeDataInvalid(part, type, fields));
+
+/** The same for any schema: throws what `refuse` makes of the wrong fields. */
+export function createSchemaCheck(
+  schema: TSchema,
+  refuse: (fields: FieldError[]) => AppError,
+): (value: unknown) => unknown {
   const validator = Compile(schema);
   return (value) => {
     const filled = validator.Default(value);
@@ -41,7 +48,7 @@ export function createCheck(part: NodePart, type: string, schema: TSchema): (val
         field: fieldPath(error.instancePath, error.params),
         message: { zh: Locale.zh_Hans(error), en: Locale.en_US(error) },
       }));
-    throw nodeDataInvalid(part, type, fields);
+    throw refuse(fields);
   };
 }
 

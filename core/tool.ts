@@ -13,6 +13,8 @@ export interface ToolDefinition<P extends TObject = TObject> {
   readonly description: string;
   /** JSON Schema of the arguments; checked before `call`. */
   readonly parameters: P;
+  /** `call` checks the arguments itself, for example on another server: here they are only known to be an object. */
+  readonly checksArguments?: boolean;
   /** `changes`: does something that others can see; only then the idempotency key matters. */
   readonly effect: 'reads' | 'changes';
   /** Default 60,000. */

@@ -20,6 +20,7 @@ import { createPool, type Pool, poolService } from '../runtime/pool/index.ts';
 import { createRuns, type Runs } from '../runtime/runs/index.ts';
 import { runService } from '../runtime/runs/service.ts';
 import { openStore } from '../runtime/store/index.ts';
+import { createToolService, toolService } from '../runtime/tools/index.ts';
 
 const count = (value: number, description: string) =>
   Type.Integer({ minimum: 1, maximum: 1_000_000, default: value, description });
@@ -113,6 +114,7 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
 
     const outbound = createOutbound(manifest.outbound);
     opened('outbound requests', () => outbound.close());
+    const tools = createToolService({ log });
 
     const app = await createApp({
       log,
@@ -129,6 +131,7 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
         provide(modelService, models),
         provide(poolService, pool),
         provide(runService, runs),
+        provide(toolService, tools),
       ],
       notReady: async () => {
         const failed = await database.ping().then(
@@ -141,6 +144,7 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
     opened('app', () => app.close(runtime.shutdownMs / 2));
     await pool.addNodes(app.host.nodes);
     for (const kind of app.host.runKinds) runs.register(kind);
+    for (const tool of app.host.tools) tools.add(tool);
     await database.ready();
     await app.host.ready();
     await runs.recover();
