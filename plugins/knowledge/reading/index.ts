@@ -1,6 +1,6 @@
+import { decodeText } from '../../../core/encoding.ts';
 import { encrypted, legacyWord, noText, tooLong, unknownKind } from '../errors.ts';
 import { hasText, type ReadContext, type ReadDocument } from './blocks.ts';
-import { decodeText } from './encoding.ts';
 import { magicOf, textKindOf } from './kind.ts';
 
 export type DocumentKind = 'pdf' | 'docx' | 'text' | 'markdown' | 'html' | 'csv';
@@ -52,7 +52,9 @@ async function readByKind(
 }
 
 async function readTextKind(bytes: Uint8Array, filename: string, { limits }: ReadContext) {
-  const { text } = decodeText(bytes);
+  const decoded = decodeText(bytes);
+  if (decoded === undefined) throw unknownKind();
+  const { text } = decoded;
   if (text.length > limits.characters) throw tooLong(limits.characters);
   const kind = textKindOf(text, filename);
   switch (kind) {

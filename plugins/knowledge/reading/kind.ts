@@ -1,9 +1,9 @@
+import { looksLikeText } from '../../../core/encoding.ts';
+
 /** What the bytes of a file are. `ole` holds old Word files and encrypted new ones. */
 export type Magic = 'pdf' | 'zip' | 'ole' | 'rtf' | 'text' | 'binary';
 
 const starts = (bytes: Uint8Array, ...magic: number[]) => magic.every((byte, at) => bytes[at] === byte);
-
-const hasUtf16Mark = (bytes: Uint8Array) => starts(bytes, 0xff, 0xfe) || starts(bytes, 0xfe, 0xff);
 
 /** @param head the first bytes of the file, at least 1024 where there are so many */
 export function magicOf(head: Uint8Array): Magic {
@@ -11,31 +11,7 @@ export function magicOf(head: Uint8Array): Magic {
   if (starts(head, 0x50, 0x4b, 3, 4) || starts(head, 0x50, 0x4b, 5, 6)) return 'zip';
   if (starts(head, 0xd0, 0xcf, 0x11, 0xe0)) return 'ole';
   if (starts(head, 0x7b, 0x5c, 0x72, 0x74, 0x66)) return 'rtf';
-  return hasUtf16Mark(head) || looksLikeText(head) ? 'text' : 'binary';
-}
-
-/** Text has no control characters but blanks; UTF-16 without a mark has many zeros, all on even or all on odd places. */
-function looksLikeText(bytes: Uint8Array): boolean {
-  const length = Math.min(bytes.byteLength, 4096);
-  const zeros = [0, 0];
-  let controls = 0;
-  for (let at = 0; at < length; at++) {
-    const byte = bytes[at] ?? 0;
-    if (byte === 0) zeros[at % 2] = (zeros[at % 2] ?? 0) + 1;
-    else if (byte < 32 && byte !== 9 && byte !== 10 && byte !== 13 && byte !== 12 && byte !== 27) controls++;
-  }
-  const [even = 0, odd = 0] = zeros;
-  if (even + odd > 0) return Math.min(even, odd) === 0 && isUtf16(bytes.subarray(0, length), odd > 0);
-  return controls <= length / 200;
-}
-
-/** Nearly all of it is what people write: ASCII, Latin, Chinese, Japanese, Korean. */
-function isUtf16(bytes: Uint8Array, little: boolean): boolean {
-  const text = new TextDecoder(little ? 'utf-16le' : 'utf-16be').decode(bytes.subarray(0, bytes.byteLength & ~1));
-  const written = text.match(
-    /[\t\r\n\x20-\x7e\u00a0-\u024f\u2010-\u2027\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7af\uff00-\uffef]/g,
-  );
-  return text.length > 0 && (written?.length ?? 0) > text.length * 0.95;
+  return looksLikeText(head) ? 'text' : 'binary';
 }
 
 /** Extensions that people may upload, with the kind that text of that name is read as. */

@@ -1,5 +1,4 @@
 import { analyse } from 'chardet';
-import { unknownKind } from '../errors.ts';
 
 /** Names that both the detector and `TextDecoder` know; other guesses of the detector are not taken. */
 const GUESSES: Readonly<Record<string, string>> = {
@@ -27,12 +26,44 @@ function strict(bytes: Uint8Array, encoding: string): string | undefined {
   }
 }
 
+const hasUtf16Mark = (bytes: Uint8Array) =>
+  (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
+
+/**
+ * Text has no control characters but blanks; UTF-16 without a mark has many zeros, all on even or all on odd places.
+ *
+ * @param bytes the beginning of a file; 4 KiB are looked at
+ */
+export function looksLikeText(bytes: Uint8Array): boolean {
+  if (hasUtf16Mark(bytes)) return true;
+  const length = Math.min(bytes.byteLength, 4096);
+  const zeros = [0, 0];
+  let controls = 0;
+  for (let at = 0; at < length; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte === 0) zeros[at % 2] = (zeros[at % 2] ?? 0) + 1;
+    else if (byte < 32 && byte !== 9 && byte !== 10 && byte !== 13 && byte !== 12 && byte !== 27) controls++;
+  }
+  const [even = 0, odd = 0] = zeros;
+  if (even + odd > 0) return Math.min(even, odd) === 0 && isUtf16(bytes.subarray(0, length), odd > 0);
+  return controls <= length / 200;
+}
+
+/** Nearly all of it is what people write: ASCII, Latin, Chinese, Japanese, Korean. */
+function isUtf16(bytes: Uint8Array, little: boolean): boolean {
+  const text = new TextDecoder(little ? 'utf-16le' : 'utf-16be').decode(bytes.subarray(0, bytes.byteLength & ~1));
+  const written = text.match(
+    /[\t\r\n\x20-\x7e\u00a0-\u024f\u2010-\u2027\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7af\uff00-\uffef]/g,
+  );
+  return text.length > 0 && (written?.length ?? 0) > text.length * 0.95;
+}
+
 /**
  * Decodes a text file by what its bytes say: a mark, valid UTF-8, else the likeliest of the encodings that are valid for it.
  *
- * @throws {UnreadableError} DOCUMENT_KIND_UNKNOWN when no encoding fits
+ * @returns undefined when no encoding fits
  */
-export function decodeText(bytes: Uint8Array): { text: string; encoding: string } {
+export function decodeText(bytes: Uint8Array): { text: string; encoding: string } | undefined {
   const found = (text: string, encoding: string) => ({ text: text.replace(/^\ufeff/, ''), encoding });
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return found(decode(bytes, 'utf-16le', false), 'utf-16le');
   if (bytes[0] === 0xfe && bytes[1] === 0xff) return found(decode(bytes, 'utf-16be', false), 'utf-16be');
@@ -61,7 +92,7 @@ export function decodeText(bytes: Uint8Array): { text: string; encoding: string 
   const [likeliest] = scored;
   const text = likeliest ? decode(bytes, likeliest.encoding, false) : '';
   const lost = text.split('\ufffd').length - 1;
-  if (likeliest === undefined || lost > text.length / 100) throw unknownKind();
+  if (likeliest === undefined || lost > text.length / 100) return undefined;
   return found(text, likeliest.encoding);
 }
 
