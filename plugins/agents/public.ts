@@ -14,6 +14,8 @@ import type {
 } from '../../runtime/models/index.ts';
 import type { ToolSelection } from '../../runtime/tools/service.ts';
 
+export { fillPrompt, type PromptValues, placesOf, systemText } from './prompt.ts';
+
 export const AGENT_STATUS = ['active', 'inactive'] as const;
 export type AgentStatus = (typeof AGENT_STATUS)[number];
 export const PROVIDERS = ['openai', 'azure', 'local'] as const;

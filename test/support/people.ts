@@ -1,0 +1,22 @@
+import type { CallOptions } from './api-client.ts';
+import type { TestServer } from './app.ts';
+
+const PASSWORD = 'Abc12345';
+
+/** Registers a person and logs in through one API; every later call is theirs. */
+export async function signIn({ call }: TestServer, api: 'studio' | 'research', email: string) {
+  const body = { email, password: PASSWORD, name: '张三' };
+  let token: string;
+  if (api === 'studio') {
+    await call('POST', '/users/register', { body });
+    token = (await call('POST', '/users/login', { body })).body.data.access_token;
+  } else {
+    await call('POST', '/auth/register', { body });
+    token = (await call('POST', '/auth/login', { body })).body.data.accessToken;
+  }
+  return Object.assign(
+    (method: string, path: string, body?: unknown, options: CallOptions = {}) =>
+      call(method, path, { token, ...(body !== undefined && { body }), ...options }),
+    { token },
+  );
+}
