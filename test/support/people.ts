@@ -14,9 +14,6 @@ export async function signIn({ call }: TestServer, api: 'studio' | 'research', e
     await call('POST', '/auth/register', { body });
     token = (await call('POST', '/auth/login', { body })).body.data.accessToken;
   }
-  return Object.assign(
-    (method: string, path: string, body?: unknown, options: CallOptions = {}) =>
-      call(method, path, { token, ...(body !== undefined && { body }), ...options }),
-    { token },
-  );
+  return (method: string, path: string, body?: unknown, options: CallOptions = {}) =>
+    call(method, path, { token, ...(body !== undefined && { body }), ...options });
 }
