@@ -18,7 +18,10 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'PUT /data-sources/:data_source_id': { name: 'mine now' },
   'POST /data-sources/:data_source_id/query': { query: '$' },
   'POST /knowledge-bases/:id/documents': textFile('intruder.txt', '不该出现的文字'),
+  'PUT /agents/:agent_id': { name: 'mine now' },
 };
+
+const AGENT = { name: 'a', prompt_template: 'p', model_config: { provider: 'openai', model_name: 'gpt-4o' } };
 
 function textFile(name: string, text: string): FormData {
   const form = new FormData();
@@ -49,8 +52,8 @@ async function account(url: string, name: string): Promise<{ token: string; tena
 test('every route with an id: other tenants and other users find nothing and change nothing', async (t) => {
   const { url, server } = await startTestServer(t);
   const [owner, stranger] = [await account(url, 'owner'), await account(url, 'stranger')];
-  const as = (who: CallOptions, method: string, path: string, body?: unknown): Promise<Answer> =>
-    callApi(url, method, path, { ...who, body });
+  const as = (who: CallOptions, method: string, path: string, body?: unknown, contract?: string): Promise<Answer> =>
+    callApi(url, method, path, { ...who, body, ...(contract && { headers: { 'x-api-contract': contract } }) });
   const created = async (path: string, body: unknown) => (await as(owner, 'POST', path, body)).body.data;
 
   const { taskId } = await created('/tasks', { taskName: '贷前调查报告' });
@@ -72,8 +75,12 @@ test('every route with an id: other tenants and other users find nothing and cha
   /** By name, or by the first part of the path and the name where several plugins use the name. */
   const source = { name: 's', type: 'json', config: { data: [1] } };
   const { id: data_source_id } = (await as(owner, 'POST', '/data-sources', source)).body;
+  const agent = await created('/agents', AGENT);
+  const own = (await as(owner, 'GET', '/agents', undefined, 'research')).body.data.at(-1);
   const ids: Readonly<Record<string, string>> = {
     data_source_id,
+    agent_id: String(agent.id),
+    'agents.id': own.id,
     'knowledge-bases.id': base.id,
     kbId: base.id,
     docId: document.id,
@@ -106,9 +113,10 @@ test('every route with an id: other tenants and other users find nothing and cha
         `${contract} ${route}: no object to try it with`,
       );
       const target = path.replace(/:([^/]+)/g, (_, name: string) => idOf(name) ?? '');
-      const foreign = await as(stranger, method, target, BODIES[route]);
+      const foreign = await as(stranger, method, target, BODIES[route], contract);
       assert.equal(foreign.status, 404, `${contract} ${route} in the stranger's own tenant: ${foreign.text}`);
-      const unknown = await as(stranger, method, target.replace(UUID, UNKNOWN_ID), BODIES[route]);
+      const nobodys = target.replace(UUID, UNKNOWN_ID).replace(/(?<=^\/\w+\/)\d+(?=\/|$)/, '123456');
+      const unknown = await as(stranger, method, nobodys, BODIES[route], contract);
       assert.deepEqual(
         [unknown.status, unknown.body?.message, unknown.body?.detail, unknown.body?.error],
         [foreign.status, foreign.body?.message, foreign.body?.detail, foreign.body?.error],
@@ -142,6 +150,8 @@ test('every route with an id: other tenants and other users find nothing and cha
   assert.deepEqual((await as(stranger, 'GET', '/executions')).body, []);
   assert.deepEqual((await as(stranger, 'GET', '/data-sources')).body, []);
   assert.equal((await as(owner, 'GET', `/data-sources/${data_source_id}`)).body.name, 's');
+  assert.deepEqual((await as(owner, 'GET', `/agents/${agent.id}`)).body.data, agent);
+  assert.equal((await as(stranger, 'GET', '/agents')).body.data.total, 0);
   assert.deepEqual((await as(owner, 'GET', `/tasks/${taskId}`)).body.data, before);
   const listed = (await as(stranger, 'GET', '/tasks')).body.data;
   assert.deepEqual(

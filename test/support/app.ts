@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { loadSettings } from '../../config/settings.ts';
 import { type RunningServer, startServer } from '../../scripts/server.ts';
 import { type Answer, type CallOptions, callApi } from './api-client.ts';
@@ -19,7 +18,7 @@ export interface TestServer {
  * removed with the test.
  */
 export async function startTestServer(
-  t: Pick<TestContext, 'after'>,
+  t: { after(dispose: () => Promise<void>): void },
   env: Record<string, string> = {},
 ): Promise<TestServer> {
   const dataDir = env.KOAGENT_DATA_DIR ?? mkdtempSync(join(tmpdir(), 'koagent-test-'));

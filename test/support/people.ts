@@ -1,3 +1,7 @@
+import { databaseService } from '../../core/data/database.ts';
+import { checkOptions } from '../../core/manifest.ts';
+import { authConfig, createAuth } from '../../plugins/auth/setup.ts';
+import type { RunningServer } from '../../scripts/server.ts';
 import type { CallOptions } from './api-client.ts';
 import type { TestServer } from './app.ts';
 
@@ -16,4 +20,12 @@ export async function signIn({ call }: TestServer, api: 'studio' | 'research', e
   }
   return (method: string, path: string, body?: unknown, options: CallOptions = {}) =>
     call(method, path, { token, ...(body !== undefined && { body }), ...options });
+}
+
+/** The token of a new account of the tasks API, as `npm run token -- create` makes it. */
+export async function apiToken({ app }: RunningServer, name: string): Promise<string> {
+  const database = app.host.find(databaseService);
+  if (database === undefined) throw new Error('the server has no database');
+  const config = checkOptions(authConfig, {}, (path, why) => new Error(`${path} ${why}`));
+  return createAuth({ database, jwtSecret: 'not used for these tokens', config }).apiTokens.create(name);
 }
