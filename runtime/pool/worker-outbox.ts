@@ -2,6 +2,7 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { eventInvalid, eventsStalled } from './errors.ts';
 import type { Entry, ToHost, ToNode } from './protocol.ts';
 
+/** Least time between two batches; after a pause one goes out as soon as the node lets go of the thread. */
 const FLUSH_MS = 25;
 const FLUSH_ENTRIES = 16;
 /** Characters that may be under way to the host; a node that emits faster is slowed down. */
@@ -23,6 +24,8 @@ export class Outbox {
   #underWay = 0;
   #progress: number | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Immediate | undefined;
+  #flushedAt = Number.NEGATIVE_INFINITY;
 
   /**
    * @param receive handles what arrives on the port while the thread sleeps
@@ -61,7 +64,9 @@ export class Outbox {
 
   flush(): void {
     clearTimeout(this.#timer);
+    clearImmediate(this.#soon);
     this.#timer = undefined;
+    this.#soon = undefined;
     if (this.#progress !== undefined) {
       this.#entries.push(JSON.stringify(['p', this.#progress] satisfies Entry));
       this.#progress = undefined;
@@ -71,11 +76,15 @@ export class Outbox {
     this.#entries = [];
     this.#chars = 0;
     this.#underWay += text.length;
+    this.#flushedAt = performance.now();
     this.#port.postMessage({ t: 'batch', text } satisfies ToHost);
   }
 
   #schedule(): void {
-    this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS);
+    if (this.#timer !== undefined || this.#soon !== undefined) return;
+    const due = this.#flushedAt + FLUSH_MS - performance.now();
+    if (due > 0) this.#timer = setTimeout(() => this.flush(), due);
+    else this.#soon = setImmediate(() => this.flush());
   }
 
   #waitForRoom(size: number): void {
