@@ -2,6 +2,7 @@ import { type AppError, toErrorRecord } from '../../core/errors.ts';
 import { defineService } from '../../core/service.ts';
 import { attempt } from './attempt.ts';
 import { type Clock, systemClock, wait } from './clock.ts';
+import { collect, emptyResult } from './collect.ts';
 import type { ModelsConfig, RetryPolicy } from './config.ts';
 import { createEmbedder } from './embeddings.ts';
 import {
@@ -18,10 +19,14 @@ import { langchainSource } from './langchain.ts';
 import { offlineSource } from './offline.ts';
 import { createRegistry, type Found } from './registry.ts';
 import type { ModelSource } from './source.ts';
-import type { ModelEvent, ModelGateway, ModelRequest, ModelResult } from './types.ts';
+import type { ModelEvent, ModelGateway, ModelRequest } from './types.ts';
 
-export type { ModelRef, ModelsConfig } from './config.ts';
+export { type BatchLimits, createBatches } from './batches.ts';
+export { collect, emptyResult } from './collect.ts';
+export type { ModelRef, ModelsConfig, RetryPolicy } from './config.ts';
 export type { TextEmbedder } from './embeddings.ts';
+export { invalidJson } from './errors.ts';
+export { parseJsonAnswer } from './json-answer.ts';
 export { formatMaterial, type Material } from './material.ts';
 export { countRequestTokens, countTokens } from './tokens.ts';
 export { removeTracingVariables } from './tracing.ts';
@@ -127,15 +132,7 @@ export const createModelGateway = (config: ModelsConfig, deps: ModelGatewayDeps 
       resolve({ ...(provider !== undefined && { provider }), ...(model !== undefined && { model }) }, options),
     stream,
     async complete(request, options = {}) {
-      const result: ModelResult = {
-        text: '',
-        thinking: '',
-        toolCalls: [],
-        usage: { inputTokens: 0, outputTokens: 0, totalTokens: 0, cachedTokens: 0, estimated: true },
-        finishReason: 'other',
-        model: '',
-        offline: false,
-      };
+      const result = emptyResult();
       for await (const event of stream(request, options)) {
         options.onEvent?.(event);
         collect(result, event);
@@ -148,32 +145,6 @@ export const createModelGateway = (config: ModelsConfig, deps: ModelGatewayDeps 
       return result;
     },
   };
-};
-
-const collect = (result: ModelResult, event: ModelEvent): void => {
-  switch (event.type) {
-    case 'text':
-    case 'thinking':
-      result[event.type] += event.text;
-      break;
-    case 'tool_call': {
-      const { type: _, ...call } = event;
-      result.toolCalls.push(call);
-      break;
-    }
-    case 'usage': {
-      const { type: _, ...usage } = event;
-      result.usage = usage;
-      break;
-    }
-    case 'finish':
-      result.finishReason = event.reason;
-      result.model = event.model;
-      result.offline = event.offline;
-      break;
-    default:
-      break;
-  }
 };
 
 const sourceOf = ({ model, offline }: Found, request: ModelRequest): ModelSource => {

@@ -1,7 +1,7 @@
 import { AppError } from '../../../../core/errors.ts';
 import type { NodeContext } from '../../../../core/node.ts';
 import { Type } from '../../../../core/schema.ts';
-import { type ModelRequest, type ModelResult, modelService } from '../../../../runtime/models/index.ts';
+import { createBatches, type ModelRequest, type ModelResult, modelService } from '../../../../runtime/models/index.ts';
 
 /** Which model answers, in the configuration of nodes that call one. */
 export const modelFields = {
@@ -42,9 +42,7 @@ export interface ModelChoice {
 
 type Reporting = Pick<NodeContext, 'signal' | 'emit' | 'log' | 'service'>;
 
-/** A token event is sent when it has grown so long or so old. */
-const TOKEN_CHARS = 400;
-const TOKEN_MS = 60;
+const BATCHES = { chars: 400, ms: 60 };
 
 /**
  * Calls a model for a node. Events: `token {text}` and `thinking {text}` in batches as the answer comes in, then
@@ -62,7 +60,7 @@ export async function callModel(
   if (models.resolve(ref).substituted) {
     log('warn', 'The model is not configured; the default model answers', { provider, model });
   }
-  const batches = createBatches(emit);
+  const batches = createBatches((type: 'token' | 'thinking', text) => emit(type, { text }), BATCHES);
   try {
     const result = await models.complete(
       { ...request, ...(ref && { model: ref }) },
@@ -91,31 +89,6 @@ export async function callModel(
   } finally {
     batches.flush();
   }
-}
-
-/** Joins pieces of one kind that come close together into one event. */
-function createBatches(emit: NodeContext['emit']) {
-  let type = '';
-  let text = '';
-  let timer: NodeJS.Timeout | undefined;
-  const flush = () => {
-    clearTimeout(timer);
-    timer = undefined;
-    if (text === '') return;
-    const whole = text;
-    text = '';
-    emit(type, { text: whole });
-  };
-  return {
-    add(kind: 'token' | 'thinking', piece: string) {
-      if (kind !== type) flush();
-      type = kind;
-      text += piece;
-      if (text.length >= TOKEN_CHARS) flush();
-      else timer ??= setTimeout(flush, TOKEN_MS);
-    },
-    flush,
-  };
 }
 
 export const promptMissing = () =>
