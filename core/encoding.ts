@@ -67,7 +67,8 @@ export function decodeText(bytes: Uint8Array): { text: string; encoding: string 
   const found = (text: string, encoding: string) => ({ text: text.replace(/^\ufeff/, ''), encoding });
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return found(decode(bytes, 'utf-16le', false), 'utf-16le');
   if (bytes[0] === 0xfe && bytes[1] === 0xff) return found(decode(bytes, 'utf-16be', false), 'utf-16be');
-  const utf8 = bytes.includes(0) ? undefined : strict(bytes, 'utf-8');
+  // A stray zero or two makes no other encoding of it.
+  const utf8 = hasManyZeros(bytes) ? undefined : strict(bytes, 'utf-8');
   if (utf8 !== undefined) return found(utf8, 'utf-8');
   const utf16 = utf16WithoutMark(bytes);
   if (utf16 !== undefined) return found(decode(bytes, utf16, false), utf16);
@@ -94,6 +95,11 @@ export function decodeText(bytes: Uint8Array): { text: string; encoding: string 
   const lost = text.split('\ufffd').length - 1;
   if (likeliest === undefined || lost > text.length / 100) return undefined;
   return found(text, likeliest.encoding);
+}
+
+function hasManyZeros(bytes: Uint8Array): boolean {
+  const sample = bytes.subarray(0, SAMPLE);
+  return sample.filter((byte) => byte === 0).length * 10 > sample.byteLength;
 }
 
 /** UTF-16 without a mark: text has blanks or ASCII, whose upper byte is zero, on one side only. */

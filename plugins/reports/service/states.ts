@@ -20,7 +20,7 @@ import {
 
 type Tenant = Pick<Principal, 'tenantId'>;
 
-import { createSerial } from './serial.ts';
+import { createSerial } from '../../../core/serial.ts';
 
 /**
  * All changes of a task's status. Each is one atomic update that expects the status and revision that were read; the
