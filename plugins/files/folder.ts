@@ -73,12 +73,28 @@ export function createFolder(base: string): Folder {
   const resolve = async (parts: readonly string[]): Promise<string> => {
     const path = join(base, ...parts);
     const composed = path.normalize('NFC');
-    const real = await realpath(composed).catch((error: unknown) => {
-      if (composed === path) throw error;
-      return realpath(path);
-    });
+    const real = await realpath(composed)
+      .catch((error: unknown) => {
+        if (composed === path) throw error;
+        return realpath(path);
+      })
+      .catch(async (error: unknown) => {
+        await refuseLinksOut(parts);
+        throw error;
+      });
     if (!holds(real)) throw new PathIllegalError(parts.join('/'));
     return real;
+  };
+
+  /** What is missing behind a link that leads out is no different from what is there. */
+  const refuseLinksOut = async (parts: readonly string[]) => {
+    for (const index of parts.keys()) {
+      const some = parts.slice(0, index + 1);
+      const found = await lstat(join(base, ...some)).catch(() => undefined);
+      if (!found?.isSymbolicLink()) continue;
+      const real = await realpath(join(base, ...some)).catch(() => undefined);
+      if (real === undefined || !holds(real)) throw new PathIllegalError(parts.join('/'));
+    }
   };
 
   const look = async (real: string): Promise<Found | undefined> => {
