@@ -2,10 +2,13 @@ import { databaseService } from '../../core/data/database.ts';
 import { definePlugin } from '../../core/plugin.ts';
 import { Type } from '../../core/schema.ts';
 import { modelService } from '../../runtime/models/index.ts';
+import { toolService } from '../../runtime/tools/service.ts';
 import { loadCatalogue } from './catalogue.ts';
-import { agentService } from './public.ts';
+import { createProfileService } from './profiles/service.ts';
+import { agentService, profileService } from './public.ts';
 import { researchRoutes } from './routes/research.ts';
 import { studioRoutes } from './routes/studio.ts';
+import { tasksRoutes } from './routes/tasks.ts';
 import { createAgentService } from './service.ts';
 
 export default definePlugin({
@@ -15,21 +18,37 @@ export default definePlugin({
       Type.String({ minLength: 1, description: 'folder of the catalogue; default config/agents of the project' }),
     ),
     perAccount: Type.Integer({ minimum: 1, maximum: 5000, default: 500, description: 'agents of one account' }),
+    profilesPerAccount: Type.Integer({
+      minimum: 1,
+      maximum: 5000,
+      default: 500,
+      description: 'prompts, and personalizations, of one API account',
+    }),
     accountTools: Type.Array(Type.String(), {
       default: [],
       description: 'tools that agents of accounts may use: names, or category:<name>',
     }),
   }),
-  requires: { database: databaseService, models: modelService },
-  provides: { agents: agentService },
+  requires: { database: databaseService, models: modelService, tools: toolService },
+  provides: { agents: agentService, profiles: profileService },
 
-  setup({ config, services: { database, models }, log }) {
+  setup({ config, services: { database, models, tools }, log }) {
     const { folder, perAccount, accountTools } = config;
-    const catalogue = loadCatalogue({ folder, models: models.list().map(({ key }) => key) });
+    const modelKeys = models.list().map(({ key }) => key);
+    const catalogue = loadCatalogue({ folder, models: modelKeys });
     const agents = createAgentService({ database, log, catalogue, perAccount, accountTools });
+    const profiles = createProfileService({
+      database,
+      perAccount: config.profilesPerAccount,
+      known: () => ({
+        models: modelKeys,
+        defaultModel: models.resolve(undefined).key,
+        toolCategories: tools.categories(),
+      }),
+    });
     return {
-      services: { agents },
-      routes: [studioRoutes(agents), researchRoutes(agents)],
+      services: { agents, profiles },
+      routes: [studioRoutes(agents), researchRoutes(agents), tasksRoutes(profiles, models)],
       async ready() {
         await database.ready();
         await agents.finishDeletions();

@@ -13,8 +13,12 @@ import type {
   Usage,
 } from '../../runtime/models/index.ts';
 import type { ToolSelection } from '../../runtime/tools/service.ts';
+import type { RunMode } from './run-mode.ts';
 
+export { personalizationText } from './profiles/personalization.ts';
+export { type Personalization, type ProfileItem, type ProfileService, profileService } from './profiles/types.ts';
 export { fillPrompt, type PromptValues, placesOf, systemText } from './prompt.ts';
+export { RUN_MODES, type RunMode } from './run-mode.ts';
 
 export const AGENT_STATUS = ['active', 'inactive'] as const;
 export type AgentStatus = (typeof AGENT_STATUS)[number];
@@ -100,9 +104,6 @@ export interface AgentService {
 }
 
 export const agentService = defineService<AgentService>('agents');
-
-export const RUN_MODES = ['fast', 'thinking', 'deep'] as const;
-export type RunMode = (typeof RUN_MODES)[number];
 
 /** One turn of an agent: everything that the answer is made from. Plain data: it stands in the input of a run. */
 export interface AgentTurn {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Answer, type CallOptions, callApi } from '../support/api-client.ts';
 import { startTestServer } from '../support/app.ts';
+import { apiToken } from '../support/people.ts';
 
 /** What a stranger sends where a route wants a body; the checks of the body pass, so that only the owner is in the way. */
 const BODIES: Readonly<Record<string, unknown>> = {
@@ -75,12 +76,21 @@ test('every route with an id: other tenants and other users find nothing and cha
   /** By name, or by the first part of the path and the name where several plugins use the name. */
   const source = { name: 's', type: 'json', config: { data: [1] } };
   const { id: data_source_id } = (await as(owner, 'POST', '/data-sources', source)).body;
+  // API accounts are other people, and own what their part of the tasks API makes.
+  const [apiOwner, apiStranger] = [
+    { token: await apiToken(server, 'owner') },
+    { token: await apiToken(server, 'stranger') },
+  ];
+  await as(apiOwner, 'POST', '/prompts', { name: 'owned', content: 'p' });
+  await as(apiOwner, 'POST', '/personalizations', { name: 'owned', content: {} });
   const agent = await created('/agents', AGENT);
   const own = (await as(owner, 'GET', '/agents', undefined, 'research')).body.data.at(-1);
   const ids: Readonly<Record<string, string>> = {
     data_source_id,
     agent_id: String(agent.id),
     'agents.id': own.id,
+    'prompts.name': 'owned',
+    'personalizations.name': 'owned',
     'knowledge-bases.id': base.id,
     kbId: base.id,
     docId: document.id,
@@ -113,10 +123,11 @@ test('every route with an id: other tenants and other users find nothing and cha
         `${contract} ${route}: no object to try it with`,
       );
       const target = path.replace(/:([^/]+)/g, (_, name: string) => idOf(name) ?? '');
-      const foreign = await as(stranger, method, target, BODIES[route], contract);
+      const intruder = auth === 'api' ? apiStranger : stranger;
+      const foreign = await as(intruder, method, target, BODIES[route], contract);
       assert.equal(foreign.status, 404, `${contract} ${route} in the stranger's own tenant: ${foreign.text}`);
       const nobodys = target.replace(UUID, UNKNOWN_ID).replace(/(?<=^\/\w+\/)\d+(?=\/|$)/, '123456');
-      const unknown = await as(stranger, method, nobodys, BODIES[route], contract);
+      const unknown = await as(intruder, method, nobodys, BODIES[route], contract);
       assert.deepEqual(
         [unknown.status, unknown.body?.message, unknown.body?.detail, unknown.body?.error],
         [foreign.status, foreign.body?.message, foreign.body?.detail, foreign.body?.error],
