@@ -2,10 +2,12 @@ import { databaseService } from '../../core/data/database.ts';
 import { definePlugin } from '../../core/plugin.ts';
 import { Type } from '../../core/schema.ts';
 import { modelService } from '../../runtime/models/index.ts';
+import { runService } from '../../runtime/runs/service.ts';
 import { toolService } from '../../runtime/tools/service.ts';
 import { loadCatalogue } from './catalogue.ts';
+import { createAgentRunner } from './loop/runner.ts';
 import { createProfileService } from './profiles/service.ts';
-import { agentService, profileService } from './public.ts';
+import { agentRunner, agentService, profileService } from './public.ts';
 import { researchRoutes } from './routes/research.ts';
 import { studioRoutes } from './routes/studio.ts';
 import { tasksRoutes } from './routes/tasks.ts';
@@ -28,11 +30,23 @@ export default definePlugin({
       default: [],
       description: 'tools that agents of accounts may use: names, or category:<name>',
     }),
+    modelAttempts: Type.Integer({
+      minimum: 1,
+      maximum: 20,
+      default: 5,
+      description: 'how often a call of a model is tried that fails before anything was streamed',
+    }),
+    modelRetrySeconds: Type.Number({
+      minimum: 0,
+      maximum: 60,
+      default: 10,
+      description: 'time between two tries; longer where the provider asks for it',
+    }),
   }),
-  requires: { database: databaseService, models: modelService, tools: toolService },
-  provides: { agents: agentService, profiles: profileService },
+  requires: { database: databaseService, models: modelService, runs: runService, tools: toolService },
+  provides: { agents: agentService, profiles: profileService, runner: agentRunner },
 
-  setup({ config, services: { database, models, tools }, log }) {
+  setup({ config, services: { database, models, runs, tools }, log }) {
     const { folder, perAccount, accountTools } = config;
     const modelKeys = models.list().map(({ key }) => key);
     const catalogue = loadCatalogue({ folder, models: modelKeys });
@@ -46,8 +60,11 @@ export default definePlugin({
         toolCategories: tools.categories(),
       }),
     });
+    const retryMs = config.modelRetrySeconds * 1000;
+    const retry = { maxAttempts: config.modelAttempts, baseDelayMs: retryMs, maxDelayMs: retryMs, jitter: 0 };
     return {
-      services: { agents, profiles },
+      services: { agents, profiles, runner: createAgentRunner({ tools, runs, retry }) },
+      nodes: [new URL('./nodes/model.ts', import.meta.url)],
       routes: [studioRoutes(agents), researchRoutes(agents), tasksRoutes(profiles, models)],
       async ready() {
         await database.ready();

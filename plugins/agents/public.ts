@@ -114,7 +114,7 @@ export interface AgentTurn {
   system: string;
   /** Earlier messages, oldest first; cut to the model's window by tokens, in whole turns. */
   history: ModelMessage[];
-  /** The new message of the user. */
+  /** The new message of the user. Empty and without images: the history itself is to be answered (results of the caller's tools). */
   message: string;
   images?: ImagePart[];
   tools: ToolSelection;
@@ -132,6 +132,8 @@ export interface AgentTurn {
   responseFormat?: ResponseFormat;
   stop?: string[];
   offline?: OfflineHints;
+  /** What the conversation used before this turn; `token_update` counts on from there. Default: nothing. */
+  usedBefore?: { inputTokens: number; outputTokens: number };
 }
 
 /** What a turn came to. */
@@ -197,6 +199,26 @@ export const AGENT_EVENTS = [
   'task_complete',
 ] as const;
 export type AgentEvent = (typeof AGENT_EVENTS)[number];
+
+/**
+ * The text of an answer as far as its events go: of an answer that was cancelled or failed, and for followers of one under way.
+ * What an attempt wrote that was cut off does not count.
+ *
+ * @param events of one log in order; an answer begins with `ai_message_start`
+ */
+export function textSoFar(events: Iterable<{ type: string; data: Record<string, unknown> }>): string {
+  let iteration = 0;
+  let texts = new Map<number, string>();
+  for (const { type, data } of events) {
+    if (type === 'ai_message_start') texts = new Map();
+    else if (type === 'text_start') iteration = Number(data.iteration);
+    else if (type === 'text_chunk') texts.set(iteration, (texts.get(iteration) ?? '') + String(data.content));
+    else if (type === 'system_message' && data.discards_iteration !== undefined) {
+      texts.delete(Number(data.discards_iteration));
+    }
+  }
+  return [...texts.values()].join('\n\n');
+}
 
 /** What an answering run returns; `settled` of its kind stores it. */
 export interface AnswerResult {
