@@ -4,17 +4,17 @@ import type { Values } from './values.ts';
 
 const PAGE = 100;
 
-/** Removes all runs of a subject: ends those that are under way, then values, logs and documents, oldest first. */
+/** Removes all runs of a subject, or one of them: ends those that are under way, then values, logs and documents, oldest first. */
 export async function deleteRuns(
   { store, values }: { store: RunStore; values: Values },
   principal: Principal,
-  { kind, subject }: { kind: string; subject: string },
+  { kind, subject, id }: { kind: string; subject: string; id?: string },
   cancel: (document: RunDocument) => Promise<unknown>,
 ): Promise<number> {
   const runs = store.runs.in(principal);
   let removed = 0;
   for (;;) {
-    const page = await runs.find({ kind, subject }, { sort: { createdAt: 1 }, limit: PAGE });
+    const page = await runs.find({ kind, subject, ...(id !== undefined && { _id: id }) }, { sort: { createdAt: 1 }, limit: PAGE });
     await Promise.all(page.filter(({ status }) => !isTerminal(status)).map(cancel));
     for (const document of page) await deleteLog(store, values, document);
     removed += await runs.delete({ _id: { $in: page.map(({ _id }) => _id) } });

@@ -205,8 +205,8 @@ export function createRunService(parts: {
       }
     },
 
-    delete: (principal, { kind, subject }) =>
-      deleteRuns(parts, principal, { kind, subject }, (document) => supervisor.cancel(document, 'deleted')),
+    delete: (principal, which) =>
+      deleteRuns(parts, principal, which, (document) => supervisor.cancel(document, 'deleted')),
 
     async cancel(principal, runId, reason = 'user_requested') {
       const document = await store.runs.in(principal).get(runId);

@@ -102,8 +102,8 @@ export interface RunService {
    * @throws {AppError} VALUE_NOT_STORABLE
    */
   signal(principal: Principal, runId: string, key: string, data: unknown): Promise<boolean>;
-  /** Cancels and removes all runs of a subject with their logs and values, in batches. Returns their number. */
-  delete(principal: Principal, runs: { kind: string; subject: string }): Promise<number>;
+  /** Cancels and removes all runs of a subject, or one of them, with their logs and values, in batches. Returns their number. */
+  delete(principal: Principal, runs: { kind: string; subject: string; id?: string }): Promise<number>;
   /**
    * Asks a run to end. Resolves when it has ended and its kind has settled it; a run that has ended stays as it is.
    *

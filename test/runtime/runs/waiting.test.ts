@@ -255,7 +255,9 @@ test('lists: by kind, subject, owner, status and text, newest first; all tenants
   const files = () => runs.database.connection.collection('run-values.files').countDocuments();
   assert.equal(await files(), 2, 'input and result');
   assert.equal(await runs.delete(stranger, { kind: 'scripted', subject: 'w1' }), 0);
-  assert.equal(await runs.delete(me, { kind: 'scripted', subject: 'w1' }), 3);
+  assert.equal(await runs.delete(me, { kind: 'scripted', subject: 'w2', id: large.id }), 0, 'of another subject');
+  assert.equal(await runs.delete(me, { kind: 'scripted', subject: 'w1', id: large.id }), 1);
+  assert.equal(await runs.delete(me, { kind: 'scripted', subject: 'w1' }), 2);
   assert.equal(await runs.delete(me, { kind: 'approvals', subject: 'w1' }), 1);
   assert.deepEqual(await list(me, {}), [1]);
   assert.equal(await files(), 0);
