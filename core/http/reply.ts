@@ -28,7 +28,7 @@ export async function sendReply(ctx: Context, route: Route, value: unknown, info
   const data = await replyData(route, value instanceof ReplyWith ? value.data : value, info);
   ctx.status = status;
   if (ctx.method === 'GET' || ctx.method === 'HEAD') setCaching(ctx, route, info.contract, data);
-  if (ctx.fresh) {
+  if (isKnown(ctx)) {
     ctx.status = 304;
     return;
   }
@@ -64,6 +64,17 @@ function setCaching(ctx: Context, route: Route, contract: Contract, data: unknow
     .update(JSON.stringify(data) ?? '')
     .digest('base64url')
     .slice(0, 27);
+}
+
+/**
+ * Whether the client has the answer already. Not `ctx.fresh`, which sends everything again to a request with `no-cache`: that word speaks
+ * to caches on the way, and `fetch` adds it by itself to every request with a condition.
+ */
+function isKnown(ctx: Context): boolean {
+  const etag = ctx.response.get('etag');
+  if (etag === '') return false;
+  const known = ctx.get('if-none-match').split(',');
+  return known.some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etag);
 }
 
 function sendFile(ctx: Context, { content, options }: FileReply): void {
