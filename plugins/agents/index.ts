@@ -1,10 +1,13 @@
 import { databaseService } from '../../core/data/database.ts';
+import { createNumbers } from '../../core/data/numbers.ts';
 import { definePlugin } from '../../core/plugin.ts';
 import { Type } from '../../core/schema.ts';
 import { modelService } from '../../runtime/models/index.ts';
+import { poolService } from '../../runtime/pool/index.ts';
 import { runService } from '../../runtime/runs/service.ts';
 import { toolService } from '../../runtime/tools/service.ts';
 import { loadCatalogue } from './catalogue.ts';
+import { createAgentHost } from './host.ts';
 import { createAgentRunner } from './loop/runner.ts';
 import { createProfileService } from './profiles/service.ts';
 import { agentRunner, agentService, profileService } from './public.ts';
@@ -43,14 +46,21 @@ export default definePlugin({
       description: 'time between two tries; longer where the provider asks for it',
     }),
   }),
-  requires: { database: databaseService, models: modelService, runs: runService, tools: toolService },
+  requires: {
+    database: databaseService,
+    models: modelService,
+    pool: poolService,
+    runs: runService,
+    tools: toolService,
+  },
   provides: { agents: agentService, profiles: profileService, runner: agentRunner },
 
-  setup({ config, services: { database, models, runs, tools }, log }) {
+  setup({ config, services: { database, models, pool, runs, tools }, log }) {
     const { folder, perAccount, accountTools } = config;
     const modelKeys = models.list().map(({ key }) => key);
     const catalogue = loadCatalogue({ folder, models: modelKeys });
     const agents = createAgentService({ database, log, catalogue, perAccount, accountTools });
+    pool.expose(agentService, createAgentHost({ agents, models, tools, numbers: createNumbers(database) }));
     const profiles = createProfileService({
       database,
       perAccount: config.profilesPerAccount,

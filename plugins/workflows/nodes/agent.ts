@@ -30,9 +30,12 @@ export default defineNode({
   },
   config: Type.Object({
     agent_id: Type.Optional(
-      Type.String({
+      Type.Union([Type.String(), Type.Integer()], {
         label: { zh: '智能体', en: 'Agent' },
-        hint: { zh: '留空则使用下面的指令', en: 'Empty: the instructions below' },
+        hint: {
+          zh: '智能体 ID（studio 的整数编号、UUID 或目录中的名称）；留空则使用下面的指令',
+          en: 'Id of an agent: the number of the studio, a UUID, or a name of the catalogue; empty: the instructions below',
+        },
       }),
     ),
     instructions: Type.Optional(Type.String({ editor: 'text', label: { zh: '指令', en: 'Instructions' } })),
@@ -78,13 +81,14 @@ export default defineNode({
   async run(context) {
     const { config, input, service, signal, log } = context;
     const profile = config.agent_id
-      ? await hostService(service, agentProfiles).profile(config.agent_id)
+      ? await hostService(service, agentProfiles).profile(String(config.agent_id))
       : inlineProfile(config.instructions);
     const prompt = config.prompt ?? textOf(essence(input));
     if (prompt.trim() === '') throw promptMissing();
     const tools = createTools(config.tools.length > 0 ? config.tools : (profile.tools ?? []), context);
     const definitions = [...tools.values()].map(({ definition }) => definition);
     const choice = { provider: config.provider ?? profile.provider, model: config.model ?? profile.model };
+    const maxTokens = config.max_tokens ?? profile.maxTokens;
     const messages: ModelMessage[] = [
       { role: 'system', content: profile.instructions },
       { role: 'user', content: prompt },
@@ -95,7 +99,7 @@ export default defineNode({
       const result = await callModel(context, choice, {
         messages,
         temperature: config.temperature ?? profile.temperature ?? 0.7,
-        ...(config.max_tokens !== undefined && { maxTokens: config.max_tokens }),
+        ...(maxTokens !== undefined && { maxTokens }),
         ...(definitions.length > 0 && { tools: definitions, toolChoice: last ? 'none' : 'auto' }),
       });
       const calls = result.toolCalls;

@@ -43,13 +43,17 @@ export interface AgentProfile {
   provider?: string;
   model?: string;
   temperature?: number;
+  maxTokens?: number;
   /** As the field `tools` of an agent node. */
   tools?: unknown[];
 }
 
 /** Key `agents`. */
 export interface AgentProfiles {
-  /** @throws {AppError} AGENT_NOT_FOUND */
+  /**
+   * @param agentId as any API shows it
+   * @throws {AppError} AGENT_NOT_FOUND
+   */
   profile(agentId: string): Promise<AgentProfile>;
 }
 
