@@ -10,7 +10,9 @@ export interface PromptValues {
 
 type Place = keyof PromptValues;
 
-const PLACE = /\{\{\s*(projectBackground|knowledgeBaseContext|userInput)\s*\}\}|\{(context|question)\}/g;
+/** `{{context}}` is taken for `{context}`: somebody who writes it means that. */
+const PLACE =
+  /\{\{\s*(projectBackground|knowledgeBaseContext|userInput|context|question)\s*\}\}|\{(context|question)\}/g;
 
 const NAMED: Readonly<Record<string, Place>> = {
   projectBackground: 'background',

@@ -19,7 +19,7 @@ const NEEDS: Readonly<Record<string, (data: Data) => LocalText[]>> = {
     return found ? [found] : [];
   },
   agent: (data) =>
-    filled(data.agent_id) || filled(data.instructions)
+    filled(data.agent_id) || Number.isInteger(data.agent_id) || filled(data.instructions)
       ? []
       : [{ zh: '缺少 agent_id 或 instructions', en: 'agent_id or instructions is missing' }],
 };
