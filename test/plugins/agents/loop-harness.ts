@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { parseModelsConfig } from '../../../config/models.ts';
 import type { Database } from '../../../core/data/database.ts';
 import { createLogger } from '../../../core/log.ts';
@@ -14,7 +15,7 @@ import { openTestDatabase } from '../../support/database.ts';
 
 export const me: Principal = { kind: 'user', accountId: 'account-1', tenantId: 'tenant-1', roles: ['user'] };
 
-/** Models over a provider of the test: `main`, `small` with a window of 2000 tokens, `spare` behind `main-with-spare`, and `offline`. */
+/** Models over a provider of the test: `main`, `hasty` that gives up after a second, `small` with a window of 2000 tokens, `spare` behind `main-with-spare`, and `offline`. */
 export const modelsConfig = (baseUrl: string) =>
   parseModelsConfig(
     `
@@ -23,7 +24,7 @@ offlineFallback: false
 defaults:
   contextWindow: 32768
   maxOutputTokens: 4096
-  timeouts: { firstTokenMs: 1500, idleMs: 1500, totalMs: 30000 }
+  timeouts: { firstTokenMs: 20000, idleMs: 20000, totalMs: 60000 }
   retry: { maxAttempts: 5, baseDelayMs: 1000, maxDelayMs: 10000, jitter: 0.25 }
 providers:
   fake: { kind: openai, baseUrl: ${baseUrl}, apiKeyEnv: KEY, jsonMode: schema }
@@ -37,6 +38,7 @@ models:
     returnThinking: true
     multimodal: true
     body: { thinking: { enable_thinking: true }, noThinking: { enable_thinking: false } }
+  hasty: { name: Hasty, provider: fake, model: hasty-model, timeouts: { firstTokenMs: 1000, idleMs: 1000, totalMs: 30000 } }
   small: { name: Small, provider: fake, model: small-model, contextWindow: 2000, maxOutputTokens: 500 }
   main-with-spare: { name: Main, provider: fake, model: main-model, fallback: [spare] }
   spare: { name: Spare, provider: fake, model: spare-model }
@@ -144,4 +146,44 @@ export function blocks(events: readonly RunEvent[], kind: 'text' | 'thinking') {
     if (block && type === `${kind}_end`) block.full = data.full_content;
   }
   return found;
+}
+
+/**
+ * What is true of every log of an answer that has ended, however often it was cut off: it begins once and ends once, every block is
+ * closed and has what was streamed, every tool call that was announced has come to an end, and none of them began twice.
+ */
+export function assertWhole(events: readonly RunEvent[]): void {
+  const types = events.map(({ type }) => type);
+  assert.equal(types.filter((type) => type === 'ai_message_start').length, 1, 'one beginning');
+  const ends = events.filter(
+    ({ type, data }) => /^task_(complete|stopped)$/.test(type) || (type === 'error' && !data.retry),
+  );
+  assert.deepEqual(ends, events.slice(-1), 'one end');
+  let open: { kind: string; content: string } | undefined;
+  for (const { type, data } of events) {
+    const [kind = '', what] = type.split('_');
+    if (kind !== 'text' && kind !== 'thinking') continue;
+    if (what === 'start') {
+      assert.equal(open, undefined, `${type} while a block is open`);
+      open = { kind, content: '' };
+    } else {
+      assert.equal(open?.kind, kind, `${type} outside of its block`);
+      if (what === 'chunk') open.content += String(data.content);
+      else {
+        assert.equal(data.full_content, open.content, `${type} differs from its chunks`);
+        open = undefined;
+      }
+    }
+  }
+  assert.equal(open, undefined, 'a block is open at the end');
+  const ended = dataOf(events, 'update_action');
+  for (const { id } of dataOf(events, 'tool_preparing')) {
+    assert.ok(
+      ended.some(({ preparing_id }) => preparing_id === id),
+      `the call ${id} has no end`,
+    );
+  }
+  const begun = dataOf(events, 'tool_start').map(({ id }) => id);
+  assert.equal(new Set(begun).size, begun.length, 'a tool began twice');
+  for (const id of begun) assert.equal(ended.filter((data) => data.id === id).length, 1, `ends of ${id}`);
 }
