@@ -168,6 +168,8 @@ export class DyingDatabase {
       get: (object, name) => {
         const method: unknown = Reflect.get(object, name);
         if (typeof method !== 'function') return method;
+        // The one method that returns no promise.
+        if (name === 'iterate') return method.bind(object);
         const write = WRITES.has(String(name));
         return async (...args: unknown[]) => {
           const forever = new Promise<never>(() => undefined);

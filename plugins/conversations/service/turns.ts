@@ -1,0 +1,308 @@
+import { randomUUID } from 'node:crypto';
+import { isDuplicate } from '../../../core/data/errors.ts';
+import { type Principal, systemPrincipal } from '../../../core/principal.ts';
+import type { RunEventInput, RunKind, RunOutcome } from '../../../core/run-kind.ts';
+import type { ModelMessage } from '../../../runtime/models/index.ts';
+import type { Run } from '../../../runtime/runs/service.ts';
+import { ConversationBusyError, ConversationLostError, ConversationNotFoundError } from '../errors.ts';
+import type { ConversationDocument, ConversationRecord } from '../models/conversation.ts';
+import type { Citation, MessageStatus } from '../public.ts';
+import type { ConversationParts } from './parts.ts';
+
+type Tenant = Pick<Principal, 'tenantId'>;
+
+/** A message of a user and the answer to it. Plain data, part of the input of the run that answers. */
+export interface Turn {
+  conversationId: string;
+  userMessageId: string;
+  answerId: string;
+  /** Place of the user's message in the conversation; the answer's is the next. */
+  position: number;
+  content: string;
+  images?: string[];
+}
+
+export interface TurnRun<Input> {
+  kind: string;
+  /** The input of the run; must hold the turn. */
+  input(turn: Turn): Input;
+  /** First events of its log. */
+  events?(turn: Turn): RunEventInput[];
+  /** What changes in the conversation with the message, for example its title. */
+  set?: Partial<Pick<ConversationRecord, 'title' | 'titleFrom' | 'task' | 'modelName'>>;
+}
+
+/** How a turn ended. */
+export interface TurnEnd {
+  usage: { inputTokens: number; outputTokens: number };
+  /** Tokens of the last request and its answer; missing: as before. */
+  contextTokens?: number;
+  /** Missing when there is nothing to keep. */
+  answer?: {
+    content: string;
+    turn: ModelMessage[];
+    citations?: Citation[];
+    modelName?: string;
+    status: MessageStatus;
+  };
+  set?: Partial<Pick<ConversationRecord, 'title' | 'titleFrom' | 'task' | 'todoList'>>;
+}
+
+export type Turns = ReturnType<typeof createTurns>;
+
+/** A conversation that was taken so long ago for a run that does not exist was left behind by a crash. */
+const START_MS = 10_000;
+
+/**
+ * One answer at a time. The order of writes, so that a crash between any two of them loses nothing:
+ *
+ * 1. the conversation is taken for a run, by a conditional write;
+ * 2. the run is stored, with the whole message in its input;
+ * 3. the user's message, by the request and again by the run before it does anything else;
+ * 4. when the run settles: the answer, then the conversation is given free.
+ *
+ * 3 and 4 may be repeated: ids and places come from the input of the run. A conversation that is taken for a run which does not exist
+ * (crash after 1) is recognised and given free; one whose run has ended but not settled (crash within 4) is settled by whoever comes first.
+ */
+export function createTurns({ conversations, messages, runs, log }: ConversationParts) {
+  /** Runs of this process between 1 and 2. */
+  const starting = new Set<string>();
+  const kinds = new Map<string, RunKind>();
+
+  const insertOnce = async (work: Promise<unknown>): Promise<boolean> => {
+    try {
+      await work;
+      return true;
+    } catch (error) {
+      if (isDuplicate(error)) return false;
+      throw error;
+    }
+  };
+
+  /** Gives a conversation free without an answer; what is counted is counted anew. */
+  const release = async (tenant: Tenant, conversationId: string, runId: string): Promise<void> => {
+    const messageCount = await messages.in(tenant).count({ conversationId });
+    await conversations
+      .in(tenant)
+      .update(
+        { _id: conversationId, activeRunId: runId },
+        { $set: { messageCount }, $unset: { activeRunId: 1, activeSince: 1 } },
+      );
+  };
+
+  /**
+   * Waits for the end of a run and what its kind does then. After a restart a run may have ended and not be settled yet: then that is
+   * done here.
+   */
+  const ended = async (tenant: Tenant, runId: string, signal?: AbortSignal): Promise<Run> => {
+    const run = await runs.ended(systemPrincipal(tenant.tenantId), runId, signal);
+    const unsettled = await conversations.in(tenant).findOne({ activeRunId: runId }, { fields: ['_id'] });
+    const { ownerId: accountId, tenantId, input } = run;
+    if (unsettled) {
+      const principal: Principal = { kind: 'user', accountId, tenantId, roles: [] };
+      await kinds.get(run.kind)?.settled?.({ runId, principal, input, outcome: outcomeOf(run), log });
+    }
+    return run;
+  };
+
+  /** Whether a conversation is only seemingly taken; if a run has ended in it, that is settled. */
+  const isLeftBehind = async (
+    tenant: Tenant,
+    { activeRunId, activeSince }: Pick<ConversationRecord, 'activeRunId' | 'activeSince'>,
+  ): Promise<boolean> => {
+    if (activeRunId === undefined || starting.has(activeRunId)) return false;
+    const run = await runs.get(systemPrincipal(tenant.tenantId), activeRunId);
+    if (!run) return Date.now() - (activeSince?.getTime() ?? 0) > START_MS;
+    if (!hasEnded(run)) return false;
+    await ended(tenant, activeRunId);
+    return true;
+  };
+
+  const take = async (
+    principal: Principal,
+    { _id, kind }: ConversationDocument,
+    runId: string,
+    set: TurnRun<unknown>['set'],
+  ): Promise<ConversationDocument> => {
+    const mine = { _id, kind, ownerId: principal.accountId, deleted: false };
+    for (;;) {
+      const now = new Date();
+      const taken = await conversations.in(principal).update(
+        { ...mine, activeRunId: { $exists: false } },
+        {
+          $set: { ...set, activeRunId: runId, activeSince: now, lastRunId: runId, lastMessageAt: now },
+          $inc: { turns: 1, messageCount: 1 },
+        },
+      );
+      if (taken) return taken;
+      const current = await conversations.in(principal).findOne(mine, { fields: ['activeRunId', 'activeSince'] });
+      if (!current) throw new ConversationNotFoundError(_id);
+      if (current.activeRunId === undefined) continue;
+      if (!(await isLeftBehind(principal, current))) throw new ConversationBusyError(_id);
+      await release(principal, _id, current.activeRunId);
+    }
+  };
+
+  const storeUserMessage = (principal: Principal, runId: string, turn: Turn): Promise<boolean> =>
+    insertOnce(
+      messages.in(principal).insert({
+        _id: turn.userMessageId,
+        conversationId: turn.conversationId,
+        ownerId: principal.accountId,
+        role: 'user',
+        position: turn.position,
+        content: turn.content,
+        ...(turn.images && { images: turn.images }),
+        tokens: 0,
+        pinned: false,
+        runId,
+        status: 'complete',
+      }),
+    );
+
+  return {
+    ended,
+
+    /** Tells of a kind of runs that answers; its `settled` may be called by others than the runs. */
+    answeredBy(kind: RunKind): RunKind {
+      kinds.set(kind.kind, kind);
+      return kind;
+    },
+
+    /**
+     * Takes the conversation, starts the run that answers, and stores the message.
+     *
+     * @throws {AppError} CONVERSATION_NOT_FOUND, CONVERSATION_BUSY; and what starting a run throws, then the conversation is as before
+     */
+    async begin<Input>(
+      principal: Principal,
+      conversation: ConversationDocument,
+      message: { content: string; images?: string[] },
+      run: TurnRun<Input>,
+    ): Promise<{ run: Run; turn: Turn }> {
+      const runId = randomUUID();
+      starting.add(runId);
+      try {
+        const { turns } = await take(principal, conversation, runId, run.set);
+        const turn: Turn = {
+          conversationId: conversation._id,
+          userMessageId: randomUUID(),
+          answerId: randomUUID(),
+          position: turns * 2,
+          ...message,
+        };
+        let started: Run;
+        try {
+          const events = run.events?.(turn);
+          started = await runs.start(principal, run.kind, run.input(turn), {
+            id: runId,
+            meta: { subject: conversation._id },
+            ...(events && { events }),
+          });
+        } catch (error) {
+          await release(principal, conversation._id, runId);
+          if (run.set) {
+            const before = Object.fromEntries(
+              Object.keys(run.set).map((key) => [key, conversation[key as keyof ConversationDocument]]),
+            );
+            const set = Object.fromEntries(Object.entries(before).filter(([, value]) => value !== undefined));
+            await conversations.in(principal).update({ _id: conversation._id }, { $set: set });
+          }
+          throw error;
+        }
+        await storeUserMessage(principal, runId, turn);
+        return { run: started, turn };
+      } finally {
+        starting.delete(runId);
+      }
+    },
+
+    /**
+     * The first thing that the run does, on every attempt: what the request may not have done any more.
+     *
+     * @returns the conversation as it is
+     * @throws {AppError} CONVERSATION_LOST when it was deleted meanwhile, or is not taken for this run
+     */
+    async resume(principal: Principal, runId: string, turn: Turn): Promise<ConversationDocument> {
+      const conversation = await conversations.in(principal).get(turn.conversationId);
+      if (!conversation || conversation.deleted || conversation.activeRunId !== runId) {
+        throw new ConversationLostError(turn.conversationId);
+      }
+      await storeUserMessage(principal, runId, turn);
+      return conversation;
+    },
+
+    /** Stores the end of a turn; for `settled` of the run kind, and as that repeatable. */
+    async settle(principal: Principal, runId: string, turn: Turn, end: TurnEnd): Promise<void> {
+      const { conversationId } = turn;
+      const before = await conversations.in(principal).findOne({ _id: conversationId }, { fields: ['deleted'] });
+      if (!before) return;
+      if (before.deleted) return release(principal, conversationId, runId);
+      const { answer, usage } = end;
+      // A run that was ended before it began has not seen to the message.
+      if (answer?.status !== 'complete') await storeUserMessage(principal, runId, turn);
+      const isNew =
+        answer !== undefined &&
+        (await insertOnce(
+          messages.in(principal).insert({
+            _id: turn.answerId,
+            conversationId,
+            ownerId: principal.accountId,
+            role: 'assistant',
+            position: turn.position + 1,
+            content: answer.content,
+            turn: answer.turn,
+            ...(answer.citations && answer.citations.length > 0 && { citations: answer.citations }),
+            tokens: usage.outputTokens,
+            ...(answer.modelName !== undefined && { modelName: answer.modelName }),
+            pinned: false,
+            runId,
+            status: answer.status,
+          }),
+        ));
+      const now = new Date();
+      const freed = await conversations.in(principal).update(
+        { _id: conversationId, activeRunId: runId },
+        {
+          $set: {
+            ...end.set,
+            lastMessageAt: now,
+            usedAt: now,
+            ...(end.contextTokens !== undefined && { contextTokens: end.contextTokens }),
+          },
+          $inc: {
+            messageCount: answer === undefined ? 0 : 1,
+            inputTokens: usage.inputTokens,
+            outputTokens: usage.outputTokens,
+          },
+          $unset: { activeRunId: 1, activeSince: 1 },
+        },
+      );
+      if (freed || !isNew) return;
+      // Somebody has taken the conversation over in the belief that this run would never end.
+      const messageCount = await messages.in(principal).count({ conversationId });
+      await conversations.in(principal).update({ _id: conversationId }, { $set: { messageCount } });
+    },
+
+    /** Gives free what a crash has left taken. */
+    async recover(): Promise<void> {
+      const taken = conversations.acrossTenants('recovery at start').iterate({ activeRunId: { $exists: true } });
+      for await (const conversation of taken) {
+        const { _id, activeRunId } = conversation;
+        if (activeRunId === undefined) continue;
+        const run = await runs.get(systemPrincipal(conversation.tenantId), activeRunId);
+        // A run that there is settles itself, now or when its recovery has come to it.
+        if (!run && (await isLeftBehind(conversation, conversation))) await release(conversation, _id, activeRunId);
+      }
+    },
+  };
+}
+
+export const hasEnded = ({ status }: Pick<Run, 'status'>): boolean =>
+  status === 'succeeded' || status === 'failed' || status === 'cancelled';
+
+function outcomeOf({ status, result, error }: Run): RunOutcome {
+  if (status === 'succeeded') return { status, result };
+  if (status === 'failed' && error) return { status, error };
+  return { status: 'cancelled', reason: '' };
+}

@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Database } from '../../../core/data/database.ts';
+import { AppError } from '../../../core/errors.ts';
+import type { RunKind } from '../../../core/run-kind.ts';
+import { conversationModel } from '../../../plugins/conversations/models/conversation.ts';
+import { messageModel } from '../../../plugins/conversations/models/message.ts';
+import { loadHistory } from '../../../plugins/conversations/service/history.ts';
+import type { ConversationParts } from '../../../plugins/conversations/service/parts.ts';
+import { createStore } from '../../../plugins/conversations/service/store.ts';
+import { createTurns, type Turn } from '../../../plugins/conversations/service/turns.ts';
+import { DyingDatabase, gate, openRuns, recordingLog, user } from '../../runtime/runs/harness.ts';
+import { openTestDatabase } from '../../support/database.ts';
+
+type Owner = Parameters<typeof openRuns>[0];
+
+const principal = user();
+const USAGE = { inputTokens: 10, outputTokens: 3 };
+
+/** Conversations whose answers come from `answer`; the run kind is the smallest that keeps to the rules. */
+async function open(
+  t: Owner,
+  options: { database?: Database; answer?: (turn: Turn, signal: AbortSignal) => Promise<string> } = {},
+) {
+  const { answer = async ({ content }) => `re: ${content}` } = options;
+  let turns: ReturnType<typeof createTurns>;
+  const kind: RunKind<{ turn: Turn }, string> = {
+    kind: 'chat',
+    async execute({ principal: who, runId, input, signal }) {
+      await turns.resume(who, runId, input.turn);
+      return answer(input.turn, signal);
+    },
+    async settled({ principal: who, runId, input, outcome }) {
+      const content = outcome.status === 'succeeded' ? outcome.result : undefined;
+      await turns.settle(who, runId, input.turn, {
+        usage: USAGE,
+        ...(content !== undefined && {
+          answer: { content, turn: [{ role: 'assistant', content }], status: 'complete' as const },
+        }),
+      });
+    },
+  };
+  const database = options.database ?? (await openTestDatabase(t));
+  const models = { conversations: conversationModel(database), messages: messageModel(database) };
+  const runs = await openRuns(t, { kinds: [], database });
+  const parts = { ...models, runs, log: recordingLog().log } as unknown as ConversationParts;
+  turns = createTurns(parts);
+  const store = createStore(parts);
+  await store.recover();
+  await turns.recover();
+  runs.register(turns.answeredBy(kind as unknown as RunKind));
+  const create = () => store.insert(principal, { kind: 'general', title: 'new', titleFrom: 'default' });
+  return {
+    ...models,
+    database,
+    runs,
+    turns,
+    store,
+    parts,
+    create,
+    send: (conversation: Awaited<ReturnType<typeof create>>, content: string) =>
+      turns.begin(principal, conversation, { content }, { kind: 'chat', input: (turn) => ({ turn }) }),
+    read: (conversationId: string) => models.messages.in(principal).find({ conversationId }, { sort: { position: 1 } }),
+    look: (id: string) => models.conversations.in(principal).get(id),
+  };
+}
+
+test('a turn: message and answer are stored in order, counted, and the conversation is free again', async (t) => {
+  const { create, send, runs, read, look, parts } = await open(t);
+  const conversation = await create();
+  for (const content of ['one', 'two']) {
+    const { run } = await send(conversation, content);
+    await runs.ended(principal, run.id);
+  }
+  const messages = await read(conversation._id);
+  assert.deepEqual(
+    messages.map(({ role, content, position, tokens, status }) => ({ role, content, position, tokens, status })),
+    [
+      { role: 'user', content: 'one', position: 2, tokens: 0, status: 'complete' },
+      { role: 'assistant', content: 're: one', position: 3, tokens: 3, status: 'complete' },
+      { role: 'user', content: 'two', position: 4, tokens: 0, status: 'complete' },
+      { role: 'assistant', content: 're: two', position: 5, tokens: 3, status: 'complete' },
+    ],
+  );
+  const after = await look(conversation._id);
+  assert.deepEqual(
+    [after?.messageCount, after?.inputTokens, after?.outputTokens, after?.activeRunId],
+    [4, 20, 6, undefined],
+  );
+  const history = await loadHistory(parts, principal, {
+    conversationId: conversation._id,
+    before: 5,
+    windowTokens: 1000,
+  });
+  assert.deepEqual(history, [
+    { role: 'user', content: 'one' },
+    { role: 'assistant', content: 're: one' },
+    { role: 'user', content: 'two' },
+  ]);
+  const short = await loadHistory(parts, principal, { conversationId: conversation._id, before: 6, windowTokens: 12 });
+  assert.deepEqual(short, [
+    { role: 'user', content: 'two' },
+    { role: 'assistant', content: 're: two' },
+  ]);
+});
+
+test('one answer at a time: of many messages at once one is taken, the others are refused and leave nothing', async (t) => {
+  const { promise, resolve } = gate();
+  const { create, send, runs, read, look } = await open(t, {
+    answer: async () => {
+      await promise;
+      return 'done';
+    },
+  });
+  const conversation = await create();
+  const tries = await Promise.allSettled(['a', 'b', 'c', 'd', 'e'].map((content) => send(conversation, content)));
+  const taken = tries.filter((one) => one.status === 'fulfilled');
+  const codes = tries.flatMap((one) => (one.status === 'rejected' ? [(one.reason as AppError).code] : []));
+  assert.equal(taken.length, 1);
+  assert.deepEqual(codes, Array(4).fill('CONVERSATION_BUSY'));
+  assert.equal((await look(conversation._id))?.messageCount, 1);
+  resolve();
+  await runs.ended(principal, taken[0]?.value.run.id ?? '');
+  assert.equal((await read(conversation._id)).length, 2);
+});
+
+test('a failed answer leaves the message and frees the conversation; so does a run that cannot be started', async (t) => {
+  const { create, send, runs, turns, read, look } = await open(t, {
+    answer: async () => {
+      throw new AppError('unavailable', 'MODEL_DOWN', { zh: '不可用', en: 'down' });
+    },
+  });
+  const conversation = await create();
+  const { run } = await send(conversation, 'hello');
+  assert.equal((await runs.ended(principal, run.id)).status, 'failed');
+  assert.deepEqual(
+    (await read(conversation._id)).map(({ role }) => role),
+    ['user'],
+  );
+  const refused = turns.begin(
+    principal,
+    conversation,
+    { content: 'x' },
+    { kind: 'nobody', input: (turn) => ({ turn }), set: { title: 'x', titleFrom: 'message' } },
+  );
+  await assert.rejects(refused, { code: 'RUN_KIND_UNKNOWN' });
+  const after = await look(conversation._id);
+  assert.deepEqual(
+    [after?.messageCount, after?.activeRunId, after?.title, after?.titleFrom],
+    [1, undefined, 'new', 'default'],
+  );
+});
+
+test('a conversation that a crash has left taken is recognised, after its time and at the next start', async (t) => {
+  const { create, send, runs, conversations, look, turns } = await open(t);
+  const conversation = await create();
+  const leave = (since: number) =>
+    conversations
+      .in(principal)
+      .update(
+        { _id: conversation._id },
+        { $set: { activeRunId: 'gone', activeSince: new Date(since) }, $inc: { messageCount: 1, turns: 1 } },
+      );
+  await leave(Date.now());
+  await assert.rejects(send(conversation, 'too early'), { code: 'CONVERSATION_BUSY' });
+  await leave(Date.now() - 60_000);
+  const { run } = await send(conversation, 'hello');
+  await runs.ended(principal, run.id);
+  assert.equal((await look(conversation._id))?.messageCount, 2);
+  await leave(Date.now() - 60_000);
+  await turns.recover();
+  const after = await look(conversation._id);
+  assert.deepEqual([after?.activeRunId, after?.messageCount], [undefined, 2]);
+});
+
+test('deleting ends the answer under way and removes the messages of a general chat', async (t) => {
+  const begun = gate();
+  const { create, send, store, runs, read, look } = await open(t, {
+    answer: (_turn, signal) => {
+      begun.resolve();
+      return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    },
+  });
+  const conversation = await create();
+  const { run } = await send(conversation, 'hello');
+  await begun.promise;
+  await assert.rejects(store.remove(user('tenant-a', 'stranger'), 'general', conversation._id), {
+    code: 'CONVERSATION_NOT_FOUND',
+  });
+  await store.remove(principal, 'general', conversation._id);
+  assert.equal(await runs.get(principal, run.id), undefined);
+  assert.deepEqual(await read(conversation._id), []);
+  const after = await look(conversation._id);
+  assert.deepEqual([after?.deleted, after?.removing, after?.activeRunId], [true, undefined, undefined]);
+  await assert.rejects(send(conversation, 'more'), { code: 'CONVERSATION_NOT_FOUND' });
+});
+
+test('whatever write a crash cuts off, message and answer are there once after the next start, or neither', async (t) => {
+  const database = await openTestDatabase(t);
+  let crashes = 0;
+  for (let at = 1, cut = true; cut; at += 1) {
+    for (const carriedOut of [false, true]) {
+      const before = await open(t, { database });
+      const conversation = await before.create();
+      await before.runs.close();
+
+      const dying = new DyingDatabase(database, at, carriedOut);
+      const sent = open({ after: async () => undefined }, { database: dying.database }).then(async (doomed) => {
+        const { run } = await doomed.send(conversation, 'hello');
+        await doomed.runs.ended(principal, run.id);
+      });
+      await Promise.race([sent, dying.died.promise]);
+      cut = dying.writes >= at;
+      if (cut) crashes += 1;
+      dying.kill();
+      const { runs, turns, read, look, send } = await open(t, { database });
+      const last = (await look(conversation._id))?.lastRunId;
+      if (last !== undefined && (await runs.get(principal, last))) await turns.ended(principal, last);
+      const stored = (await read(conversation._id)).map(({ content }) => content);
+      const found = await look(conversation._id);
+      const where = `write ${at}, carried out: ${carriedOut}`;
+      assert.ok(stored.length === 0 || stored.join() === 'hello,re: hello', `${where}: ${stored}`);
+      if (found?.activeRunId === undefined) {
+        assert.equal(found?.messageCount, stored.length, where);
+        const { run } = await send(conversation, 'again');
+        await runs.ended(principal, run.id);
+      } else {
+        // Taken for a run that was never stored: it is free when the time for a start is over.
+        assert.equal(await runs.get(principal, found.activeRunId), undefined, where);
+      }
+      await runs.close();
+    }
+  }
+  assert.ok(crashes >= 14, `only ${crashes} crashes`);
+});
