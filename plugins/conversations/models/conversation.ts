@@ -5,13 +5,18 @@ import type { ConversationKind, TitleFrom } from '../public.ts';
 
 /** What a conversation of the tasks API remembers beside its messages. */
 export interface TaskSettings {
-  runMode: RunMode;
+  /** What calls have asked for; null: nothing yet, the personalization or the server decides each time. */
+  runMode: RunMode | null;
   modelKey: string | null;
   promptName: string | null;
   personalizationName: string | null;
+  /** How the last message was answered. */
+  used: { runMode: RunMode; modelKey: string } | null;
   hasImages: boolean;
   /** Tool calls so far. */
   totalTools: number;
+  /** Messages of answers beyond one for each: what tools were asked and told. */
+  moreMessages: number;
 }
 
 /** A conversation. `activeRunId` is set exactly while a run answers in it: one answer at a time. */

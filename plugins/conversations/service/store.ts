@@ -58,6 +58,15 @@ export function createStore({ conversations, messages, runs }: ConversationParts
         deleted: false,
       }),
 
+    /** Unless an answer is under way. Returns whether it is gone by this call. */
+    removeIdle: (principal: Principal, kind: ConversationKind, conversationId: string): Promise<boolean> =>
+      remove(principal, {
+        _id: conversationId,
+        kind,
+        ownerId: principal.accountId,
+        activeRunId: { $exists: false },
+      }),
+
     /** Ends an answer under way. @throws {ConversationNotFoundError} */
     async remove(principal: Principal, kind: ConversationKind, conversationId: string): Promise<void> {
       const gone = await remove(principal, { _id: conversationId, kind, ownerId: principal.accountId });

@@ -23,6 +23,8 @@ export interface Turn {
 }
 
 export interface TurnRun<Input> {
+  /** Default: a new one. */
+  id?: string;
   kind: string;
   /** The input of the run; must hold the turn. */
   input(turn: Turn): Input;
@@ -180,7 +182,7 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
       message: { content: string; images?: string[] },
       run: TurnRun<Input>,
     ): Promise<{ run: Run; turn: Turn }> {
-      const runId = randomUUID();
+      const runId = run.id ?? randomUUID();
       starting.add(runId);
       try {
         const { turns } = await take(principal, conversation, runId, run.set);
