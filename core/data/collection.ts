@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type mongoose from 'mongoose';
+import mongoose from 'mongoose';
 import { type Collection, FIND_LIMIT, type Filter, type FindOptions, type Update } from './database.ts';
 import { translated } from './errors.ts';
 import { decodeJson, encodeJson, encodeUpdate, type JsonPaths, mapJson } from './json.ts';
@@ -127,6 +127,28 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
           .lean()
           .exec();
         return changed ? decode(changed) : undefined;
+      }),
+
+    updateEach: (changes) =>
+      translated(async () => {
+        let open: mongoose.AnyBulkWriteOperation<Plain>[] = changes.map(({ filter, update, upsert = false }) => {
+          const where = scoped(filter);
+          return {
+            updateOne: { filter: where, update: change(update, upsert ? (where as Plain) : undefined), upsert },
+          } as mongoose.AnyBulkWriteOperation<Plain>;
+        });
+        for (let attempt = 1; open.length > 0; attempt += 1) {
+          try {
+            await model.bulkWrite(open, { ordered: false, timestamps, throwOnValidationError: true });
+            return;
+          } catch (error) {
+            // Somebody else made the document at the same moment: it is there for the next attempt.
+            const failed = error instanceof mongoose.mongo.MongoBulkWriteError ? [error.writeErrors].flat() : [];
+            if (attempt === 3 || failed.length === 0 || failed.some(({ code }) => code !== 11000)) throw error;
+            const again = new Set(failed.map(({ index }) => index));
+            open = open.filter((_, at) => again.has(at));
+          }
+        }
       }),
 
     updateMany: (filter, update) =>

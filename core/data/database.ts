@@ -104,6 +104,11 @@ export interface Collection<D extends object> {
     update: Update<D>,
     options?: { upsert?: boolean; sort?: Record<string, 1 | -1> },
   ): Promise<D | undefined>;
+  /**
+   * Changes documents one by one in one command, each as `update` would; none sees the others' changes. For sums that many add to:
+   * of two that make the same document at once, both count.
+   */
+  updateEach(changes: readonly { filter: Filter<D>; update: Update<D>; upsert?: boolean }[]): Promise<void>;
   /** Returns the number of changed documents. */
   updateMany(filter: Filter<D>, update: Update<D>): Promise<number>;
   delete(filter: Filter<D>): Promise<number>;

@@ -274,3 +274,34 @@ test('ready: makes the indexes with the tenant first, and replaces one whose opt
   assert.equal(made?.expireAfterSeconds, 20);
   await database.ping();
 });
+
+test('updateEach: many sums in one command, each within its tenant', async () => {
+  const all = notes.acrossTenants('a batch of sums of several tenants');
+  const [first, second] = [title(), title()];
+  const add = (tenantId: string, name: string, by: number) => ({
+    filter: { tenantId, title: name },
+    update: { $inc: { rank: by } },
+    upsert: true,
+  });
+  await all.updateEach([add('tenant-a', first, 1), add('tenant-a', first, 2), add('tenant-b', first, 5)]);
+  await all.updateEach([]);
+  assert.equal((await notes.in(a).findOne({ title: first }))?.rank, 3);
+  const made = await notes.in(b).findOne({ title: first });
+  assert.equal(made?.rank, 5);
+  assert.match(made?._id ?? '', /^[0-9a-f-]{36}$/);
+  assert.ok(made?.createdAt instanceof Date);
+  await notes.in(b).updateEach([{ filter: { title: second }, update: { $inc: { rank: 1 } } }]);
+  assert.equal(await notes.in(b).findOne({ title: second }), undefined, 'without upsert nothing is made');
+  await notes.in(b).updateEach([{ filter: { title: first }, update: { $inc: { rank: 1 } } }]);
+  assert.equal((await notes.in(a).findOne({ title: first }))?.rank, 3, 'the other tenant keeps its own');
+  await assert.rejects(
+    notes.in(a).updateEach([{ filter: { title: first }, update: { $set: { unknown: 1 } } as never }]),
+  );
+});
+
+test('updateEach: of writers that make the same document at once all count', async () => {
+  const name = title();
+  const one = [{ filter: { title: name }, update: { $inc: { rank: 1 } }, upsert: true }];
+  await Promise.all(Array.from({ length: 25 }, () => notes.in(a).updateEach(one)));
+  assert.equal((await notes.in(a).findOne({ title: name }))?.rank, 25);
+});
