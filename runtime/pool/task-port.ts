@@ -37,6 +37,7 @@ export function openTaskPort(port: MessagePort, hooks: LaneHooks): TaskPort {
   const call = async (id: number, what: ServiceCall): Promise<void> => {
     let result: Outcome;
     try {
+      await working;
       result = { ok: true, value: await hooks.call(what) };
     } catch (error) {
       result = { ok: false, error: toWireError(error) };

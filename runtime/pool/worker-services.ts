@@ -29,14 +29,22 @@ export class TaskServices {
   readonly #port: MessagePort;
   readonly #local: ReadonlyMap<string, unknown>;
   readonly #exposed: readonly string[];
+  readonly #beforeCall: () => void;
   readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
   #lastId = 0;
   #ended: unknown;
 
-  constructor(port: MessagePort, local: ReadonlyMap<string, unknown>, exposed: readonly string[]) {
+  /** @param beforeCall sends what the node has emitted: the host is to know it before it answers */
+  constructor(
+    port: MessagePort,
+    local: ReadonlyMap<string, unknown>,
+    exposed: readonly string[],
+    beforeCall: () => void,
+  ) {
     this.#port = port;
     this.#local = local;
     this.#exposed = exposed;
+    this.#beforeCall = beforeCall;
   }
 
   /** @throws {AppError} SERVICE_NOT_AVAILABLE */
@@ -77,6 +85,7 @@ export class TaskServices {
       const id = ++this.#lastId;
       try {
         const packed = pack(args);
+        this.#beforeCall();
         this.#port.postMessage(
           { t: 'call', id, call: { service, method, args: packed } } satisfies ToHost,
           buffersOf(packed),

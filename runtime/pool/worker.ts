@@ -62,7 +62,7 @@ export default async function runTask(work: ThreadTask): Promise<void> {
   try {
     const [node, atHand] = await Promise.all([load(task.node.url), loadLocal()]);
     controller.signal.throwIfAborted();
-    services = new TaskServices(port, atHand, task.services);
+    services = new TaskServices(port, atHand, task.services, () => outbox.flush());
     const output = await run(node, task, controller.signal, outbox, services);
     outbox.flush();
     sendEnd(port, { ok: true, value: packOutput(output, task.node.type) }, task.node.type);

@@ -200,6 +200,17 @@ for (const lane of ['shared', 'isolated'] satisfies LaneName[]) {
       assert.equal(result.filter((code) => code === 'SERVICE_CALLS_FULL').length, 44);
     });
 
+    test('host services: a call is answered when the events before it have been taken', async (t) => {
+      const pool = await startPool(t);
+      let taken = 0;
+      pool.expose('test-store', { get: async () => taken });
+      const onEvent = async () => {
+        await setImmediate();
+        taken += 1;
+      };
+      assert.deepEqual(await pool.run(act('emit-then-call', 20), { onEvent }), { result: 'in order' });
+    });
+
     test('local services: made once per thread, and used without the host', async () => {
       const [a, b] = [await pool.run(act('local')), await pool.run(act('local'))];
       assert.deepEqual(a, b);
