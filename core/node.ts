@@ -16,6 +16,11 @@ export interface NodeDefinition<C extends TSchema = TSchema, I extends TSchema =
   readonly timeoutMs?: number;
   /** How often an attempt that was cut off (process or thread died) is repeated. Default 2. */
   readonly retries?: number;
+  /**
+   * Calls a language model: the budget is checked before it runs, and what it emits as `usage {model, input_tokens, output_tokens,
+   * total_tokens, cached_tokens, estimated, offline}` is counted. One that calls several times asks `checkBudget` before each further call.
+   */
+  readonly callsModel?: true;
   /** Name for people, in editors. A node without one is internal to its plugin: workflows cannot use it. */
   readonly label?: LocalText;
   /** One sentence for people on what the node does. */
@@ -49,7 +54,7 @@ export interface NodeContext<C = unknown, I = unknown> {
   log(level: 'debug' | 'info' | 'warn' | 'error', message: string, data?: Record<string, unknown>): void;
   /**
    * A service that the worker has at hand (the model gateway), or a proxy to one that the host exposes to nodes.
-   * Methods of a proxy are asynchronous and take and return plain data.
+   * Methods of a proxy are asynchronous and take and return plain data; what was emitted before a call has reached the host by then.
    *
    * @throws {AppError} SERVICE_NOT_AVAILABLE when neither has it
    */

@@ -16,11 +16,12 @@ import { type Static, Type } from '../core/schema.ts';
 import { settingsService } from '../core/settings.ts';
 import { createVault, vaultService } from '../core/vault.ts';
 import { createModelGateway, modelService, removeTracingVariables } from '../runtime/models/index.ts';
-import { createPool, type Pool, poolService } from '../runtime/pool/index.ts';
+import { createPool, type HostCaller, type Pool, poolService } from '../runtime/pool/index.ts';
 import { createRuns, type Runs } from '../runtime/runs/index.ts';
 import { runService } from '../runtime/runs/service.ts';
 import { openStore } from '../runtime/store/index.ts';
 import { createToolService, toolService } from '../runtime/tools/index.ts';
+import { budgetForNodes, budgetsSchema, createUsage, meteredExecutor, usageService } from '../runtime/usage/index.ts';
 
 const count = (value: number, description: string) =>
   Type.Integer({ minimum: 1, maximum: 1_000_000, default: value, description });
@@ -43,6 +44,7 @@ const runtimeSchema = Type.Object({
     },
     { default: {} },
   ),
+  budgets: budgetsSchema,
   shutdownMs: count(10_000, 'longest shutdown, milliseconds'),
 });
 
@@ -103,9 +105,12 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
       ],
     });
     opened('pool', () => pool.close({ graceMs: 1000 }));
+    const usage = createUsage({ database, budgets: runtime.budgets, models: modelsConfig, log });
+    opened('usage', () => usage.close());
+    pool.expose(budgetForNodes, { check: ({ principal }: HostCaller) => usage.check(principal) });
     const runs = createRuns({
       database,
-      executor: pool,
+      executor: meteredExecutor(pool, usage, log),
       kinds: [],
       log,
       options: { limits: runtime.runs, exclusive: settings.mongodbUri === undefined },
@@ -132,6 +137,7 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
         provide(poolService, pool),
         provide(runService, runs),
         provide(toolService, tools),
+        provide(usageService, usage),
       ],
       notReady: async () => {
         const failed = await database.ping().then(

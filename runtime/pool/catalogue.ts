@@ -11,6 +11,7 @@ export interface NodeDescription {
   /** For people; absent: the type. */
   label?: LocalText;
   summary?: LocalText;
+  callsModel: boolean;
   /** Fields of the configuration that are no templates. */
   literal: readonly string[];
   /** JSON Schemas; properties of `config` may carry `label`, `hint` and `editor`. */
@@ -63,6 +64,7 @@ export class NodeCatalogue {
       lane,
       ...(definition.label && { label: definition.label }),
       ...(definition.summary && { summary: definition.summary }),
+      callsModel: definition.callsModel ?? false,
       literal: definition.literal ?? [],
       config: jsonSchema(definition.config),
       input: jsonSchema(definition.input),

@@ -302,7 +302,7 @@ export class Execution {
   }
 
   async #nodeAttempts<T>(key: string, call: NodeCall, options: NodeStepOptions<T>): Promise<T> {
-    const { run, principal, executor, history, log, forgivenDeaths } = this.#parts;
+    const { run, kind, principal, executor, history, log, forgivenDeaths } = this.#parts;
     const signal = this.#controller.signal;
     const stopMark = await this.#begun(key);
     let done = false;
@@ -320,7 +320,7 @@ export class Execution {
         try {
           const task = {
             ...call,
-            run: { id: run.id, tenantId: run.tenantId },
+            run: { id: run.id, tenantId: run.tenantId, kind: kind.kind },
             principal,
             idempotencyKey: `${run.id}:${key}`,
             attempt: deaths + cutOffs + 1,

@@ -9,8 +9,13 @@ export interface NodeExecutor {
    *   no room at the moment; anything else is the node's own failure
    */
   run(task: NodeTask, hooks: NodeHooks, signal?: AbortSignal): Promise<unknown>;
-  /** The node types at hand; only their limits of repetition are read. */
-  describe?(): readonly { readonly type: string; readonly version: number; readonly retries?: number | undefined }[];
+  /** The node types at hand. */
+  describe?(): readonly {
+    readonly type: string;
+    readonly version: number;
+    readonly retries?: number | undefined;
+    readonly callsModel?: boolean;
+  }[];
 }
 
 export interface NodeTask {
@@ -18,7 +23,7 @@ export interface NodeTask {
   version?: number;
   config?: Record<string, unknown>;
   input: unknown;
-  run: { id: string; tenantId: string };
+  run: { id: string; tenantId: string; kind: string };
   principal: Principal;
   idempotencyKey: string;
   attempt: number;

@@ -1,15 +1,18 @@
 import type { Principal } from '../../core/principal.ts';
 import { defineService } from '../../core/service.ts';
 
-/** Tokens of one model call, and what they cost where the configuration has a price. */
+/** Tokens of one model call. */
 export interface UsageRecord {
   readonly runId: string;
+  /** Kind of the run. */
   readonly kind: string;
-  /** Model key that answered. */
+  /** Model key that answered; `offline` when the offline model stood in. */
   readonly model: string;
   readonly inputTokens: number;
   readonly outputTokens: number;
+  /** Part of `inputTokens`. */
   readonly cachedTokens: number;
+  /** The provider sent no figures. */
   readonly estimated: boolean;
 }
 
@@ -23,11 +26,23 @@ export interface UsageTotals {
   cost: Record<string, number>;
 }
 
-/** Which usage is meant: of a run, an account, or the whole tenant of the principal. */
+/** What one model used on one day. */
+export interface UsageOfDay extends UsageTotals {
+  /** `YYYY-MM-DD`, UTC. */
+  day: string;
+  model: string;
+}
+
+/**
+ * Which usage is meant: of a run, an account, or the whole tenant of the principal. The principal's own account counts in every
+ * tenant where it worked.
+ */
 export interface UsageFilter {
   runId?: string;
   accountId?: string;
-  /** Inclusive; days in UTC. Default: everything. */
+  /** All tenants; for administrators only. */
+  everyTenant?: boolean;
+  /** Inclusive; days in UTC. Default: everything. Runs have no days. */
   from?: Date;
   to?: Date;
 }
@@ -35,13 +50,19 @@ export interface UsageFilter {
 /** Counts what model calls use, and keeps to budgets. */
 export interface UsageService {
   /**
-   * Before each call of a model.
+   * Before each call of a model. Reads sums in memory: what this process has counted is in them at once, what others have within five
+   * seconds. So a budget is overrun by the calls that are under way when it is used up, and by what other processes count in that time.
    *
-   * @throws {AppError} BUDGET_EXCEEDED (quota_exceeded; details `{resource: 'tokens', scope: 'tenant' | 'account', quota, used, resetAt}`)
+   * @throws {AppError} BUDGET_EXCEEDED (quota_exceeded; details `{resource: 'tokens' | 'cost', scope: 'tenant' | 'account', quota, used,
+   *   resetAt}`, with `currency` for a cost)
    */
   check(principal: Principal): Promise<void>;
+  /** Resolves when it is stored. */
   record(principal: Principal, usage: UsageRecord): Promise<void>;
+  /** @throws {AppError} ADMIN_REQUIRED for `everyTenant` without the role */
   totals(principal: Principal, filter: UsageFilter): Promise<UsageTotals>;
+  /** By day, newest first, and model. @throws {AppError} ADMIN_REQUIRED */
+  days(principal: Principal, filter: Omit<UsageFilter, 'runId'>): Promise<UsageOfDay[]>;
 }
 
 export const usageService = defineService<UsageService>('usage');

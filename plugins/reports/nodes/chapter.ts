@@ -1,6 +1,7 @@
 import { defineNode } from '../../../core/node.ts';
 import { oneOf, type Static, Type } from '../../../core/schema.ts';
 import { type Material, modelService } from '../../../runtime/models/index.ts';
+import { checkBudget, emitUsage } from '../../../runtime/usage/for-nodes.ts';
 import type { ParagraphBlock } from '../render/document.ts';
 import { divideText } from '../writing/divide.ts';
 import { createFigureCheck, type UnverifiedFigure } from '../writing/figures.ts';
@@ -32,6 +33,7 @@ export default defineNode({
   type: 'report.chapter',
   version: 1,
   lane: 'shared',
+  callsModel: true,
   // A restart of the server counts as well as a crash of the thread; only a task that never gets through may fail the run.
   retries: 20,
   config: Type.Object({ model: Type.Optional(Type.String({ description: 'model key; unknown: the default model' })) }),
@@ -48,7 +50,7 @@ export default defineNode({
     tokens: Type.Integer(),
   }),
 
-  async run({ config, input: { report, sections, language }, signal, report: progress, log, service }) {
+  async run({ config, input: { report, sections, language }, signal, report: progress, log, service, emit }) {
     const models = service(modelService);
     const { offline: isOffline, contextWindow } = models.resolve(config.model);
     const room = Math.max(2000, Math.min(MAX_MATERIAL, Math.floor((contextWindow - MAX_OUTPUT_TOKENS - 2000) * 0.7)));
@@ -79,6 +81,7 @@ export default defineNode({
           .join('\n')
           // What was quoted must not open or close the block of the material.
           .replace(/<(?=\/?material\b)/gi, '‹');
+        if (used.size > 0) await checkBudget({ service });
         const result = await models.complete(
           {
             model: config.model,
@@ -99,6 +102,7 @@ export default defineNode({
             },
           },
         );
+        emitUsage({ emit }, result);
         text = result.text;
         literal = result.offline;
         offline ||= result.offline;

@@ -1,6 +1,7 @@
 import { defineNode } from '../../../core/node.ts';
 import { oneOf, Type } from '../../../core/schema.ts';
 import { formatMaterial, modelService } from '../../../runtime/models/index.ts';
+import { emitUsage } from '../../../runtime/usage/for-nodes.ts';
 import type { OutlineDraft } from '../catalogue.ts';
 import { readDraft } from '../writing/draft.ts';
 
@@ -41,6 +42,7 @@ export default defineNode({
   type: 'report.outline',
   version: 1,
   lane: 'shared',
+  callsModel: true,
   // A restart of the server counts as well as a crash of the thread; only a task that never gets through may fail the run.
   retries: 20,
   config: Type.Object({ model: Type.Optional(Type.String({ description: 'model key; unknown: the default model' })) }),
@@ -58,7 +60,7 @@ export default defineNode({
     source: oneOf(['model', 'catalogue']),
   }),
 
-  async run({ config, input, signal, log, service }) {
+  async run({ config, input, signal, log, service, emit }) {
     const models = service(modelService);
     const { language, taskName, description, taskFacts, units, fallback } = input;
     const fromCatalogue = { draft: fallback, source: 'catalogue' as const };
@@ -86,6 +88,7 @@ export default defineNode({
       },
       { signal },
     );
+    emitUsage({ emit }, result);
     const draft = result.offline
       ? undefined
       : readDraft(result.json, new Set(units.map(({ id }) => id)), fallback.title);

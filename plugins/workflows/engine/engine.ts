@@ -71,6 +71,7 @@ const FINAL_CODES = new Set([
   'TRANSFORM_INVALID',
   'WORKFLOW_INVALID',
   'WORKFLOW_TOO_DEEP',
+  'BUDGET_EXCEEDED',
 ]);
 const MODEL_TYPES = new Set(['llm', 'agent']);
 

@@ -3,6 +3,7 @@ import { defineNode, type NodeContext } from '../../../core/node.ts';
 import { freeObject, Type } from '../../../core/schema.ts';
 import { essence, textOf } from '../../../runtime/graph/index.ts';
 import type { ModelMessage, ToolCall } from '../../../runtime/models/index.ts';
+import { checkBudget } from '../../../runtime/usage/for-nodes.ts';
 import { type AgentProfile, agentProfiles, hostService } from './parts/host.ts';
 import { callModel, modelFields, promptMissing } from './parts/model.ts';
 import { type AgentTool, createTools } from './parts/tools.ts';
@@ -23,6 +24,7 @@ export default defineNode({
   version: 1,
   lane: 'shared',
   timeoutMs: 600_000,
+  callsModel: true,
   label: { zh: '智能体', en: 'Agent' },
   summary: {
     zh: '语言模型按指令使用工具完成任务，输出最终回答',
@@ -96,6 +98,7 @@ export default defineNode({
 
     for (let iteration = 1; ; iteration += 1) {
       const last = iteration === config.max_iterations;
+      if (iteration > 1) await checkBudget(context);
       const result = await callModel(context, choice, {
         messages,
         temperature: config.temperature ?? profile.temperature ?? 0.7,

@@ -8,6 +8,7 @@ export default defineNode({
   version: 1,
   lane: 'shared',
   timeoutMs: 120_000,
+  callsModel: true,
   label: { zh: 'LLM', en: 'LLM' },
   summary: { zh: '调用语言模型并输出其回答', en: 'Calls a language model and gives its answer' },
   config: Type.Object({

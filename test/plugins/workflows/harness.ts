@@ -42,6 +42,7 @@ export function fakePool(nodes: Record<string, TestNode>) {
         version: 1,
         label: { zh: type, en: type },
         lane: 'shared' as const,
+        callsModel: false,
         literal: ['raw'],
         config: { type: 'object', properties: { a: {}, b: { type: 'string' }, n: { type: 'number' }, raw: {} } },
         input: {},

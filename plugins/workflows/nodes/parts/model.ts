@@ -2,6 +2,7 @@ import { AppError } from '../../../../core/errors.ts';
 import type { NodeContext } from '../../../../core/node.ts';
 import { Type } from '../../../../core/schema.ts';
 import { createBatches, type ModelRequest, type ModelResult, modelService } from '../../../../runtime/models/index.ts';
+import { emitUsage } from '../../../../runtime/usage/for-nodes.ts';
 
 /** Which model answers, in the configuration of nodes that call one. */
 export const modelFields = {
@@ -75,16 +76,7 @@ export async function callModel(
       },
     );
     batches.flush();
-    const { inputTokens, outputTokens, totalTokens, cachedTokens, estimated } = result.usage;
-    emit('usage', {
-      model: result.model,
-      input_tokens: inputTokens,
-      output_tokens: outputTokens,
-      total_tokens: totalTokens,
-      cached_tokens: cachedTokens,
-      estimated,
-      offline: result.offline,
-    });
+    emitUsage({ emit }, result);
     return result;
   } finally {
     batches.flush();

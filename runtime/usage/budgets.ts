@@ -1,0 +1,148 @@
+import { AppError } from '../../core/errors.ts';
+import type { Principal } from '../../core/principal.ts';
+import { oneOf, type Static, Type } from '../../core/schema.ts';
+import { addTo, type Counts, type Ledger, type Spent } from './ledger.ts';
+
+const budgetSchema = Type.Object({
+  tokens: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'tokens of requests and answers' }),
+  ),
+  cost: Type.Optional(
+    Type.Record(Type.String(), Type.Number({ exclusiveMinimum: 0 }), {
+      propertyNames: { pattern: '^[A-Z]{3}$' },
+      description: 'money by currency, for models with a price',
+    }),
+  ),
+  /** In UTC; the sums begin anew with each. */
+  period: oneOf(['day', 'month'], { default: 'month' }),
+});
+export type Budget = Static<typeof budgetSchema>;
+
+/** Section `runtime.budgets` of the manifest: what each tenant and each account may use. Default: as much as they like. */
+export const budgetsSchema = Type.Object(
+  { perTenant: Type.Optional(budgetSchema), perAccount: Type.Optional(budgetSchema) },
+  { default: {} },
+);
+export type BudgetOptions = Static<typeof budgetsSchema>;
+
+/** Sums of other processes are read anew after so long. */
+const STALE_MS = 5000;
+/** Scopes whose sums are kept in memory. */
+const MAX_SCOPES = 10_000;
+
+type ScopeKind = 'tenant' | 'account';
+
+interface Scope {
+  kind: ScopeKind;
+  id: string;
+  budget: Budget;
+}
+
+interface Sums extends Spent {
+  /** First day of the period. */
+  from: string;
+  readAt: number;
+  reading: Promise<void> | undefined;
+}
+
+export interface Budgets {
+  check(principal: Principal): Promise<void>;
+  /** Adds to the sums in memory what was counted here. */
+  spent(principal: Principal, counts: Counts): void;
+}
+
+export function createBudgets(options: BudgetOptions, ledger: Ledger, now: () => number): Budgets {
+  const known = new Map<string, Sums>();
+
+  const scopesOf = ({ kind, tenantId, accountId }: Principal): Scope[] => {
+    const { perTenant, perAccount } = options;
+    return [
+      ...(perTenant ? [{ kind: 'tenant' as const, id: tenantId, budget: perTenant }] : []),
+      // The server itself has no budget of its own.
+      ...(perAccount && kind !== 'system' ? [{ kind: 'account' as const, id: accountId, budget: perAccount }] : []),
+    ];
+  };
+
+  const sumsOf = async (scope: Scope): Promise<Sums> => {
+    const key = `${scope.kind}:${scope.id}`;
+    const { from } = periodOf(scope.budget, now());
+    const found = known.get(key);
+    known.delete(key);
+    const sums: Sums =
+      found?.from === from
+        ? found
+        : { from, tokens: 0, cost: {}, readAt: Number.NEGATIVE_INFINITY, reading: undefined };
+    known.set(key, sums);
+    if (known.size > MAX_SCOPES) known.delete(known.keys().next().value as string);
+    if (now() - sums.readAt >= STALE_MS) {
+      sums.reading ??= ledger
+        .sum(scope.kind, scope.id, from, (spent) => Object.assign(sums, spent, { readAt: now() }))
+        .finally(() => {
+          sums.reading = undefined;
+        });
+      await sums.reading;
+    }
+    return sums;
+  };
+
+  return {
+    async check(principal) {
+      for (const scope of scopesOf(principal)) {
+        const { tokens, cost } = await sumsOf(scope);
+        const { budget } = scope;
+        const resetAt = periodOf(budget, now()).until;
+        if (budget.tokens !== undefined && tokens >= budget.tokens) {
+          throw budgetExceeded(scope, { resource: 'tokens', quota: budget.tokens, used: tokens, resetAt });
+        }
+        for (const [currency, quota] of Object.entries(budget.cost ?? {})) {
+          const used = cost[currency] ?? 0;
+          if (used >= quota) throw budgetExceeded(scope, { resource: 'cost', currency, quota, used, resetAt });
+        }
+      }
+    },
+
+    spent(principal, { day, inputTokens, outputTokens, cost, currency }) {
+      for (const { kind, id } of scopesOf(principal)) {
+        const sums = known.get(`${kind}:${id}`);
+        if (sums === undefined || day < sums.from) continue;
+        addTo(sums, inputTokens + outputTokens, cost, currency);
+      }
+    },
+  };
+}
+
+/** First day and end of the period that a moment lies in. */
+function periodOf({ period }: Budget, at: number): { from: string; until: Date } {
+  const date = new Date(at);
+  const [year, month, day] = [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()];
+  const [from, until] =
+    period === 'day'
+      ? [Date.UTC(year, month, day), Date.UTC(year, month, day + 1)]
+      : [Date.UTC(year, month, 1), Date.UTC(year, month + 1, 1)];
+  return { from: new Date(from).toISOString().slice(0, 10), until: new Date(until) };
+}
+
+interface Exceeded {
+  resource: 'tokens' | 'cost';
+  currency?: string;
+  quota: number;
+  used: number;
+  resetAt: Date;
+}
+
+function budgetExceeded({ kind, budget }: Scope, { resetAt, used, ...rest }: Exceeded): AppError {
+  const when = resetAt.toISOString().slice(0, 16).replace('T', ' ');
+  const what = `${rest.quota} ${rest.currency ?? 'tokens'}`;
+  const zh = `${kind === 'tenant' ? '租户' : '账号'}${budget.period === 'day' ? '今日' : '本月'}`;
+  const en = `${budget.period === 'day' ? 'daily' : 'monthly'} budget of the ${kind}`;
+  return new AppError(
+    'quota_exceeded',
+    'BUDGET_EXCEEDED',
+    {
+      zh: `${zh}的模型用量已达上限（${what}），${when}（UTC）后恢复`,
+      en: `The ${en} for models (${what}) is used up; it begins anew at ${when} UTC`,
+    },
+    // Fractions of money add up with the errors of floating point.
+    { details: { ...rest, scope: kind, used: Number(used.toFixed(6)), resetAt: resetAt.toISOString() } },
+  );
+}
