@@ -14,7 +14,10 @@ export async function deleteRuns(
   const runs = store.runs.in(principal);
   let removed = 0;
   for (;;) {
-    const page = await runs.find({ kind, subject, ...(id !== undefined && { _id: id }) }, { sort: { createdAt: 1 }, limit: PAGE });
+    const page = await runs.find(
+      { kind, subject, ...(id !== undefined && { _id: id }) },
+      { sort: { createdAt: 1 }, limit: PAGE },
+    );
     await Promise.all(page.filter(({ status }) => !isTerminal(status)).map(cancel));
     for (const document of page) await deleteLog(store, values, document);
     removed += await runs.delete({ _id: { $in: page.map(({ _id }) => _id) } });

@@ -11,6 +11,7 @@ import {
   type ModelResult,
   modelService,
 } from '../../../runtime/models/index.ts';
+import { emitUsage } from '../../../runtime/usage/for-nodes.ts';
 import type { ModelAnswer, ModelCall, NodeEvents } from '../loop/call.ts';
 import { createCallIds, planCalls } from '../loop/planning.ts';
 import { readStructured } from '../loop/structured.ts';
@@ -25,6 +26,7 @@ export default defineNode({
   type: 'agents.model',
   version: 1,
   lane: 'shared',
+  callsModel: true,
   // The gateway keeps the time-outs of the model; this is for a gateway that does not.
   timeoutMs: 3_600_000,
   config: Type.Object({}),
@@ -132,16 +134,4 @@ function unfinished(result: ModelResult, { messages, tools }: ModelRequest): Mod
     estimated: true,
   };
   return { ...result, usage };
-}
-
-function emitUsage({ emit }: Pick<Context, 'emit'>, { model, usage, offline }: ModelResult): void {
-  emit('usage', {
-    model,
-    input_tokens: usage.inputTokens,
-    output_tokens: usage.outputTokens,
-    total_tokens: usage.totalTokens,
-    cached_tokens: usage.cachedTokens,
-    estimated: usage.estimated,
-    offline,
-  });
 }
