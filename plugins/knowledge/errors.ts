@@ -68,16 +68,26 @@ export class FileRefusedError extends AppError {
   }
 }
 
+const UNREADABLE = [
+  'DOCUMENT_NO_TEXT',
+  'DOCUMENT_ENCRYPTED',
+  'DOCUMENT_BROKEN',
+  'DOCUMENT_LEGACY_WORD',
+  'DOCUMENT_KIND_UNKNOWN',
+  'DOCUMENT_TOO_MANY_PAGES',
+  'DOCUMENT_TOO_LONG',
+  'DOCUMENT_EXPANDS',
+] as const;
+
 /** Why a stored file cannot be read; shown with the failed document. */
-export type UnreadableCode =
-  | 'DOCUMENT_NO_TEXT'
-  | 'DOCUMENT_ENCRYPTED'
-  | 'DOCUMENT_BROKEN'
-  | 'DOCUMENT_LEGACY_WORD'
-  | 'DOCUMENT_KIND_UNKNOWN'
-  | 'DOCUMENT_TOO_MANY_PAGES'
-  | 'DOCUMENT_TOO_LONG'
-  | 'DOCUMENT_EXPANDS';
+export type UnreadableCode = (typeof UNREADABLE)[number];
+
+export const isUnreadable = (code: string): code is UnreadableCode => UNREADABLE.some((known) => known === code);
+
+/** The import ended for a reason that is not in the file. */
+export const importFailed = (
+  text: LocalText = { zh: '文档处理失败，请稍后重新上传', en: 'The import failed; upload the document again later' },
+) => new AppError('internal', 'IMPORT_FAILED', text);
 
 export class UnreadableError extends AppError {
   constructor(code: UnreadableCode, text: LocalText, cause?: unknown) {

@@ -5,11 +5,14 @@ import { Type } from '../../core/schema.ts';
 import { modelService } from '../../runtime/models/index.ts';
 import { type HostCaller, poolService } from '../../runtime/pool/index.ts';
 import { runService } from '../../runtime/runs/service.ts';
+import { agentService } from '../agents/public.ts';
 import { accountService } from '../auth/public.ts';
 import { createImportHost, importHost } from './importing.ts';
 import { knowledgeService, type SearchOptions } from './public.ts';
 import { researchRoutes } from './routes/research.ts';
+import { studioRoutes } from './routes/studio.ts';
 import { importRunKind } from './run.ts';
+import { createAgentDocuments } from './service/agent-documents.ts';
 import { createBases } from './service/bases.ts';
 import { createDocuments } from './service/documents.ts';
 import { createParts } from './service/parts.ts';
@@ -24,6 +27,7 @@ export default definePlugin({
   name: 'knowledge',
   config: Type.Object({
     documentsPerBase: limit(50, 'documents of one knowledge base'),
+    documentsPerAgent: limit(1000, 'documents of one agent'),
     baseFileMb: mebibytes(10, 'largest file of a knowledge base'),
     agentFileMb: mebibytes(20, 'largest file of an agent'),
     pages: limit(2000, 'pages of one document'),
@@ -37,9 +41,12 @@ export default definePlugin({
     pool: poolService,
     accounts: accountService,
   },
+  uses: { agents: agentService },
   provides: { knowledge: knowledgeService },
 
-  setup({ config, services: { models, database, runs, pool, accounts }, log, dataDir, onDispose }) {
+  setup({ config, services: { models, database, runs, pool, accounts, agents }, log, dataDir, onDispose }) {
+    const baseFileBytes = config.baseFileMb * 1024 * 1024;
+    const agentFileBytes = config.agentFileMb * 1024 * 1024;
     const parts = createParts({
       database,
       runs,
@@ -48,8 +55,9 @@ export default definePlugin({
       baseQuota: async (principal) => (await accounts.profile(principal)).kbQuota,
       options: {
         documentsPerBase: config.documentsPerBase,
-        baseFileBytes: config.baseFileMb * 1024 * 1024,
-        agentFileBytes: config.agentFileMb * 1024 * 1024,
+        documentsPerAgent: config.documentsPerAgent,
+        baseFileBytes,
+        agentFileBytes,
         folder: join(dataDir, 'knowledge'),
         catchUpMs: config.catchUpMs,
       },
@@ -68,9 +76,19 @@ export default definePlugin({
       search: ({ principal, signal }: HostCaller, query: string, options?: Omit<SearchOptions, 'signal'>) =>
         knowledge.search(principal, query, { ...options, signal }),
     });
+    const agentDocuments = agents && createAgentDocuments({ agents, knowledge });
+    if (agents) {
+      onDispose(
+        'knowledge: documents of deleted agents',
+        agents.onDeleted((principal, agentId) => knowledge.deleteAgentDocuments(principal, agentId)),
+      );
+    }
     return {
       services: { knowledge },
-      routes: [researchRoutes(knowledge, config.baseFileMb * 1024 * 1024)],
+      routes: [
+        researchRoutes(knowledge, baseFileBytes),
+        ...(agentDocuments ? studioRoutes(agentDocuments, agentFileBytes) : []),
+      ],
       nodes: [new URL('./nodes/read.ts', import.meta.url)],
       runKinds: [importRunKind(parts, { pages: config.pages, characters: config.characters })],
       async ready() {

@@ -38,7 +38,12 @@ export function createDocuments(parts: KnowledgeParts) {
 
   /** The document with its place in the base, which the quota is counted by. */
   const insert = async (principal: Principal, record: Omit<DocumentRecord, 'slot'>): Promise<DocumentDocument> => {
-    const { baseId } = record;
+    const { baseId, agentId } = record;
+    if (agentId !== undefined) {
+      // No documented quota, so one more at the same moment does no harm.
+      const used = await documents.in(principal).count({ agentId, deleted: false });
+      if (used >= options.documentsPerAgent) throw new KnowledgeQuotaError('document', options.documentsPerAgent, used);
+    }
     if (baseId === undefined) return documents.in(principal).insert(record);
     for (;;) {
       const taken = await documents.in(principal).find({ baseId, deleted: false }, { fields: ['slot'] });

@@ -68,7 +68,8 @@ function typeOf(name: string, head: Uint8Array): FileType | undefined {
   return magic === 'pdf' ? 'pdf' : undefined;
 }
 
-async function headOf(path: string): Promise<Uint8Array> {
+/** The first bytes of a file, as many as tell what it is. */
+export async function headOf(path: string): Promise<Uint8Array> {
   const file = await open(path);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);

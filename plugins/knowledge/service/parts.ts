@@ -11,6 +11,7 @@ import { createIndexSync, type IndexSync } from '../search/sync.ts';
 
 export interface KnowledgeOptions {
   documentsPerBase: number;
+  documentsPerAgent: number;
   /** Bytes of one file in a base, and of one that belongs to an agent. */
   baseFileBytes: number;
   agentFileBytes: number;
