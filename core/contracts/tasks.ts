@@ -21,7 +21,11 @@ export const tasks: Contract = {
     const first = error.fields?.[0];
     return {
       status: typeof mapped === 'number' ? mapped : COMMON_STATUS[error.kind],
-      body: { success: false, error: first ? `${first.field}: ${first.message[language]}` : error.text[language] },
+      body: {
+        success: false,
+        error: first ? `${first.field}: ${first.message[language]}` : error.text[language],
+        ...(error.details?.tellsMessage === true && { message: error.text[language] }),
+      },
     };
   },
 

@@ -5,12 +5,12 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fromBuffer } from 'yauzl';
-import { createApiAccount } from '../support/api-accounts.ts';
 import type { Answer } from '../support/api-client.ts';
 import { startTestServer } from '../support/app.ts';
+import { apiAccount } from '../support/people.ts';
 
-const server = await startTestServer({ after: (close) => after(close as () => Promise<void>) });
-const { token, principal } = await createApiAccount(server.server, 'files-bot');
+const server = await startTestServer({ after });
+const { token, principal } = await apiAccount(server.server, 'files-bot');
 const { accountId } = principal;
 
 const get = (path: string, as = token) => server.call('GET', path, { token: as });
@@ -80,7 +80,7 @@ async function downloadZip(path: string): Promise<{ entries: Map<string, string>
 }
 
 test('files: a fresh account has an empty folder', async () => {
-  const fresh = await createApiAccount(server.server, 'files-fresh');
+  const fresh = await apiAccount(server.server, 'files-fresh');
   assert.deepEqual((await list(undefined, fresh.token)).body, { success: true, base: '', items: [] });
   assert.equal(failure(await list('a', fresh.token)), 404);
 });
@@ -277,7 +277,7 @@ test('GET /files, GET /files/download: what is not there, what is of another kin
 });
 
 test('files of other accounts cannot be reached', async () => {
-  const other = await createApiAccount(server.server, 'files-other');
+  const other = await apiAccount(server.server, 'files-other');
   await upload('theirs.txt', 'theirs', { as: other.token });
   assert.equal(failure(await get('/files/download?path=theirs.txt')), 404);
   const path = encodeURIComponent(`../../../${other.principal.accountId}/project/user_upload/theirs.txt`);

@@ -83,12 +83,15 @@ test('every route with an id: other tenants and other users find nothing and cha
   ];
   await as(apiOwner, 'POST', '/prompts', { name: 'owned', content: 'p' });
   await as(apiOwner, 'POST', '/personalizations', { name: 'owned', content: {} });
+  const task = (await as(apiOwner, 'POST', '/messages', { message: '你好' })).body;
   const agent = await created('/agents', AGENT);
   const own = (await as(owner, 'GET', '/agents', undefined, 'research')).body.data.at(-1);
   const ids: Readonly<Record<string, string>> = {
     data_source_id,
     agent_id: String(agent.id),
     'agents.id': own.id,
+    'tasks.task_id': task.task_id,
+    'conversations.conversation_id': task.conversation_id,
     'prompts.name': 'owned',
     'personalizations.name': 'owned',
     'knowledge-bases.id': base.id,
@@ -164,6 +167,8 @@ test('every route with an id: other tenants and other users find nothing and cha
   assert.deepEqual((await as(owner, 'GET', `/agents/${agent.id}`)).body.data, agent);
   assert.equal((await as(stranger, 'GET', '/agents')).body.data.total, 0);
   assert.deepEqual((await as(owner, 'GET', `/tasks/${taskId}`)).body.data, before);
+  assert.equal((await as(apiOwner, 'GET', `/tasks/${task.task_id}`)).body.data.error, null);
+  assert.equal((await as(apiOwner, 'GET', `/conversations/${task.conversation_id}`)).status, 200);
   const listed = (await as(stranger, 'GET', '/tasks')).body.data;
   assert.deepEqual(
     listed.records.map(({ taskName }: { taskName: string }) => taskName),

@@ -1,5 +1,7 @@
+import { authenticatorService } from '../../core/auth.ts';
 import { databaseService } from '../../core/data/database.ts';
 import { checkOptions } from '../../core/manifest.ts';
+import type { Principal } from '../../core/principal.ts';
 import { authConfig, createAuth } from '../../plugins/auth/setup.ts';
 import type { RunningServer } from '../../scripts/server.ts';
 import type { CallOptions } from './api-client.ts';
@@ -20,6 +22,17 @@ export async function signIn({ call }: TestServer, api: 'studio' | 'research', e
   }
   return (method: string, path: string, body?: unknown, options: CallOptions = {}) =>
     call(method, path, { token, ...(body !== undefined && { body }), ...options });
+}
+
+/** A new account of the tasks API: its token, and who it is for services. */
+export async function apiAccount(
+  server: RunningServer,
+  name: string,
+): Promise<{ token: string; principal: Principal }> {
+  const token = await apiToken(server, name);
+  const checked = await server.app.host.find(authenticatorService)?.check(token);
+  if (checked?.kind !== 'api') throw new Error(`the token of ${name} is none`);
+  return { token, principal: checked.identity.principal };
 }
 
 /** The token of a new account of the tasks API, as `npm run token -- create` makes it. */

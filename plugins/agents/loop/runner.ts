@@ -211,7 +211,11 @@ const NOT_JSON = {
 };
 
 function question({ message, images = [] }: AgentTurn): ModelMessage[] {
-  if (images.length > 0) return [{ role: 'user', content: [{ type: 'text', text: message }, ...images] }];
+  if (images.length > 0) {
+    // Providers refuse a part without a text.
+    const text = message === '' ? [] : [{ type: 'text' as const, text: message }];
+    return [{ role: 'user', content: [...text, ...images] }];
+  }
   // Without a message the history itself is to be answered, for example results of the caller's tools.
   return message === '' ? [] : [{ role: 'user', content: message }];
 }

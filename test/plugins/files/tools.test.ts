@@ -5,11 +5,11 @@ import { after, test } from 'node:test';
 import { createLogger } from '../../../core/log.ts';
 import type { Principal } from '../../../core/principal.ts';
 import { toolService } from '../../../runtime/tools/index.ts';
-import { createApiAccount } from '../../support/api-accounts.ts';
 import { startTestServer } from '../../support/app.ts';
+import { apiAccount } from '../../support/people.ts';
 
-const { server, dataDir } = await startTestServer({ after: (close) => after(close as () => Promise<void>) });
-const { principal } = await createApiAccount(server, 'tools-bot');
+const { server, dataDir } = await startTestServer({ after });
+const { principal } = await apiAccount(server, 'tools-bot');
 const registry = server.app.host.find(toolService);
 assert.ok(registry);
 const tools = registry;
