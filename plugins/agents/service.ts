@@ -38,18 +38,18 @@ export function createAgentService(deps: AgentDeps): AgentService & { finishDele
     if (builtIn.has(agentId)) throw agentReadOnly(agentId);
   };
 
-  /** Removes what belongs to an agent that is marked, then the agent. What fails is done after the next start. */
+  /** Removes what belongs to an agent that is marked, then the agent. May be repeated. */
   const remove = async ({ _id, tenantId, ownerId }: AgentDocument): Promise<void> => {
     const owner = { ...systemPrincipal(tenantId), accountId: ownerId };
-    try {
-      for (const listener of listeners) await listener(owner, _id);
-      await agents.in(owner).delete({ _id });
-    } catch (error) {
+    const told = await Promise.allSettled([...listeners].map((listener) => listener(owner, _id)));
+    const errors = told.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+    for (const error of errors) {
       log.error(
         { err: error, agentId: _id },
-        'what belongs to a deleted agent is still there; removed at the next start',
+        'not all that belongs to a deleted agent could be removed; the next start tries again',
       );
     }
+    if (errors.length === 0) await agents.in(owner).delete({ _id });
   };
 
   return {

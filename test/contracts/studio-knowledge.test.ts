@@ -234,3 +234,20 @@ test('without the agents plugin the rows are unknown, in the form of the API', a
   failure(40400, /./)(await plain.call('POST', '/knowledge/search', { body: { query: 'x', agent_id: 1 } }));
   failure(40400, /./)(await plain.call('POST', '/knowledge/documents/upload', { body: new FormData() }));
 });
+
+test('an agent has a limit of documents, and one of bytes', async (t) => {
+  const options = { documentsPerAgent: 1, agentFileMb: 1 };
+  const folder = new URL('../../plugins/knowledge', import.meta.url);
+  const small = await startPluginServer(t, folder, { name: 'knowledge', options, beside: ['agents'] });
+  const { id } = (await small.call('POST', '/agents', { body: AGENT })).body.data;
+  const send = (content: string) => {
+    const form = new FormData();
+    form.set('agent_id', String(id));
+    form.set('file', new Blob([content]), 'a.txt');
+    return small.call('POST', '/knowledge/documents/upload', { body: form });
+  };
+  failure(40005, /1 MB/)(await send('x'.repeat((1 << 20) + 1)));
+  failure(40005, /./)(await send('x'.repeat(5 << 20)));
+  assert.equal((await send('x')).status, 200);
+  failure(40000, /上限/)(await send('y'));
+});
