@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import Router from '@koa/router';
 import Koa, { type Context, type Middleware } from 'koa';
 import type { Language } from '../contracts/contract.ts';
@@ -103,7 +103,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       await api.refuse(ctx as unknown as ApiContext);
   });
 
-  const server = createServer(koa.callback());
+  // Clients that offer HTTP/2 on plain connections (`Upgrade: h2c`) are answered in HTTP/1.1.
+  const shouldUpgradeCallback = ({ headers }: IncomingMessage) => /^websocket$/i.test(headers.upgrade ?? '');
+  const server = createServer({ shouldUpgradeCallback }, koa.callback());
   const sockets = serveSockets(server, {
     routes: options.sockets ?? [],
     authenticator: options.authenticator,

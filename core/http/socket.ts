@@ -1,4 +1,5 @@
 import type { IncomingMessage, Server } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import type { Authenticator, TokenCheck } from '../auth.ts';
@@ -11,6 +12,10 @@ import { admitCaller } from './gate.ts';
 const BASE = '/api/v1';
 const MAX_MESSAGE_BYTES = 64 * 1024;
 const PING_MS = 30_000;
+/** How old the last look at the token may be when something is sent. */
+const RECHECK_MS = 1000;
+/** An upgrade that nobody has answered by then is refused. */
+const UNSERVED_MS = 1000;
 /** A client that does not read is cut off here; it resumes from the store. */
 const MAX_BUFFERED_BYTES = 1 << 20;
 
@@ -65,8 +70,13 @@ export function serveSockets(server: Server, { routes, authenticator, log, langu
   const compiled = routes.map((route) => ({ route, ...compile(BASE + route.path) }));
 
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // From here on nobody listens: a client that resets its connection would end the process.
+    socket.on('error', (error) => log.debug({ err: error }, 'upgrade failed'));
     const url = parseUrl(request.url);
-    if (url === undefined || !url.pathname.startsWith(`${BASE}/`)) return;
+    if (url === undefined || !url.pathname.startsWith(`${BASE}/`)) {
+      refuseUnserved(socket);
+      return;
+    }
     for (const { route, pattern, names } of compiled) {
       const match = pattern.exec(url.pathname.replace(/\/$/, ''));
       if (match === null) continue;
@@ -76,7 +86,7 @@ export function serveSockets(server: Server, { routes, authenticator, log, langu
       });
       return;
     }
-    socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+    socket.end(NOT_FOUND);
   });
 
   async function serve(
@@ -85,7 +95,27 @@ export function serveSockets(server: Server, { routes, authenticator, log, langu
     { params, query, request }: { params: Record<string, string>; query: URLSearchParams; request: IncomingMessage },
   ): Promise<void> {
     const end = new AbortController();
-    const stopPings = keepAlive(client);
+    const spoken = language(request.headers['accept-language']);
+    const bearer = /^bearer\s+(.+)$/i.exec(request.headers.authorization ?? '')?.[1];
+    const check = async (): Promise<TokenCheck> =>
+      (await authenticator?.check(query.get('token') || bearer)) ?? { kind: 'none' };
+    let checkedAt = performance.now();
+    let known: TokenCheck = { kind: 'none' };
+    /** A connection does not outlive a logout, a blocked account, or its token. */
+    const recheck = () => {
+      if (known.kind !== 'jwt' || performance.now() - checkedAt < RECHECK_MS) return;
+      checkedAt = performance.now();
+      check()
+        .then((token) => void admitCaller('user', token))
+        .catch((error: unknown) => {
+          const refusal = socketRefusal(error);
+          // The database is out of reach for a moment, say: the next look tells.
+          if (!refusal || client.readyState !== client.OPEN) return;
+          client.send(JSON.stringify({ type: 'error', message: refusal.text[spoken] }));
+          client.close(refusal.code, refusal.text.en);
+        });
+    };
+    const stopPings = keepAlive(client, recheck);
     client.on('close', () => {
       stopPings();
       end.abort();
@@ -99,20 +129,20 @@ export function serveSockets(server: Server, { routes, authenticator, log, langu
       if (listener) listener(message);
       else if (early.length < 16) early.push(message);
     });
-    const bearer = /^bearer\s+(.+)$/i.exec(request.headers.authorization ?? '')?.[1];
-    const token: TokenCheck = (await authenticator?.check(query.get('token') || bearer)) ?? { kind: 'none' };
     try {
+      known = await check();
       await route.handle({
         params,
         query,
-        language: language(request.headers['accept-language']),
+        language: spoken,
         log,
         signal: end.signal,
-        caller: () => admitCaller('user', token),
+        caller: () => admitCaller('user', known),
         send(message) {
           if (client.readyState !== client.OPEN) return;
           if (client.bufferedAmount > MAX_BUFFERED_BYTES) client.terminate();
           else client.send(typeof message === 'string' ? message : JSON.stringify(message));
+          recheck();
         },
         onMessage(added) {
           listener = added;
@@ -142,8 +172,19 @@ export const socketRefusal = (error: unknown): { text: LocalText; code: 4401 | 4
   return error.kind === 'not_found' ? { text: error.text, code: 4404 } : undefined;
 };
 
+const NOT_FOUND = 'HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
+
+/** Others listen for upgrades, too (socket.io); what none of them answers would stay open for ever. */
+function refuseUnserved(socket: Duplex): void {
+  const { bytesWritten } = socket as Socket;
+  const timer = setTimeout(() => {
+    if ((socket as Socket).bytesWritten === bytesWritten) socket.end(NOT_FOUND);
+  }, UNSERVED_MS);
+  socket.once('close', () => clearTimeout(timer));
+}
+
 /** Protocol-level pings; a client that answers none for a whole interval is gone. */
-function keepAlive(client: WebSocket): () => void {
+function keepAlive(client: WebSocket, beat: () => void): () => void {
   let alive = true;
   client.on('pong', () => {
     alive = true;
@@ -152,6 +193,7 @@ function keepAlive(client: WebSocket): () => void {
     if (!alive) return client.terminate();
     alive = false;
     client.ping();
+    beat();
   }, PING_MS);
   return () => clearInterval(timer);
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
 import { defineSocket, socketRefusal } from '../../../core/http/socket.ts';
-import { serveRoutes } from '../../support/http.ts';
+import { revoked, serveRoutes } from '../../support/http.ts';
 
 const echo = defineSocket({
   contract: 'lowcode',
@@ -66,4 +67,69 @@ test('sockets: an unknown path is refused, and open ones end with the server', a
   await once(talk.socket, 'message');
   await http.close(1000);
   assert.equal(await talk.closed, 1001);
+});
+
+/** Sends a request as it stands; everything that comes back until the other side closes or has been silent for a while. */
+async function raw(url: string, request: string, silentMs = 5000): Promise<{ text: string; closed: boolean }> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  socket.write(request);
+  let text = '';
+  socket.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+  });
+  const closed = await Promise.race([
+    once(socket, 'close').then(() => true),
+    new Promise<boolean>((resolve) => setTimeout(resolve, silentMs, false).unref()),
+  ]);
+  socket.destroy();
+  return { text, closed };
+}
+
+const upgrade = (path: string) =>
+  `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`;
+
+test('sockets: a client that offers HTTP/2 is answered as any other', async (t) => {
+  const { url } = await serveRoutes(t, [], {}, [echo]);
+  const { text } = await raw(
+    url,
+    'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n',
+    500,
+  );
+  assert.match(text, /^HTTP\/1.1 200 OK/);
+});
+
+test('sockets: an upgrade that nobody serves does not stay open', async (t) => {
+  const { url } = await serveRoutes(t, [], {}, [echo]);
+  for (const path of ['/elsewhere', 'http://%%%']) {
+    const { text, closed } = await raw(url, upgrade(path));
+    assert.ok(closed, path);
+    assert.match(text, /^HTTP\/1.1 404/);
+  }
+});
+
+test('sockets: a client that resets its upgrade harms nobody', async (t) => {
+  const { url } = await serveRoutes(t, [], {}, [echo]);
+  for (const path of ['/elsewhere', '/api/v1/ws/nowhere', '/api/v1/ws/echo/x']) {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => undefined);
+    await once(socket, 'connect');
+    socket.write(upgrade(path));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    socket.resetAndDestroy();
+  }
+  // An error of a socket that nobody listens to would end the process.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal((await fetch(`${url}/healthz`)).status, 200);
+});
+
+test('sockets: a connection does not outlive its token', async (t) => {
+  const { url } = await serveRoutes(t, [], {}, [echo]);
+  t.after(() => revoked.clear());
+  const talk = open(url, '/ws/echo/talk?token=user:lowcode');
+  await once(talk.socket, 'message');
+  revoked.add('user:lowcode');
+  // What is sent is the occasion to look; a look is good for a second.
+  const asking = setInterval(() => talk.socket.send('{}'), 200);
+  t.after(() => clearInterval(asking));
+  assert.equal(await talk.closed, 4401);
+  assert.deepEqual(talk.messages.at(-1), { type: 'error', message: '未认证或登录已过期' });
 });
