@@ -7,14 +7,14 @@ import { documentedRoutes, pathShape, segmentOwners } from '../contracts/documen
 import { contracts, mergedFailure } from '../contracts/merged.ts';
 import { AppError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { Type } from '../schema.ts';
+import { type TSchema, Type } from '../schema.ts';
 import { bodyKind, readForm, readJson } from './body.ts';
 import { sendEvents } from './event-stream.ts';
 import { admit, bearerOf, unauthenticated } from './gate.ts';
 import type { RateLimiter } from './limits.ts';
 import { sendFailure, sendReply } from './reply.ts';
 import { EventStream, type Paging, type RequestInfo, type Route, type RouteSet, type UploadedFile } from './route.ts';
-import { asJson, fromWire, type NumberLookup } from './shape.ts';
+import { asJson, fromWire, type NumberLookup, toWire } from './shape.ts';
 import { type Check, compileCheck, validationFailed } from './validate.ts';
 
 const MAX_JSON_BYTES = 2 << 20;
@@ -156,7 +156,8 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
       } else if (value instanceof EventStream) {
         streams.add(end);
         end.signal.addEventListener('abort', () => streams.delete(end), { once: true });
-        await sendEvents(ctx, value, end, request.log, async () => {
+        const shape = (schema: TSchema, data: unknown) => toWire(asJson(schema), data, contract, numbers);
+        await sendEvents(ctx, value, end, request.log, shape, async () => {
           const now = await check(ctx, [endpoint]);
           return now.kind === token.kind && 'identity' in now && !now.identity.blocked;
         });

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Context } from 'koa';
 import type { Logger } from '../log.ts';
+import type { TSchema } from '../schema.ts';
 import type { EventStream, StreamMessage } from './route.ts';
 
 /** Comment lines keep proxies from closing an idle connection. */
@@ -8,8 +9,8 @@ const COMMENT_MS = 15_000;
 /** A client that takes nothing for so long is cut off; it resumes from its last id. */
 const STALLED_MS = 30_000;
 
-/** Text of one message; data that is text already is sent as it is. */
-export function formatMessage({ id, data }: StreamMessage): string {
+/** Text of one message, shaped already; data that is text is sent as it is. */
+export function formatMessage({ id, data }: Omit<StreamMessage, 'schema'>): string {
   const text = typeof data === 'string' ? data : JSON.stringify(data);
   const lines = text.includes('\n') ? text.split('\n').join('\ndata: ') : text;
   return `${id === undefined ? '' : `id: ${id}\n`}data: ${lines}\n\n`;
@@ -22,6 +23,7 @@ const RECHECK_MS = 1000;
  * Sends an event stream over the raw response: Koa's own piping cannot drop a client that does not read. The source ends with
  * the connection; `end` fires when the client goes away or the server shuts down.
  *
+ * @param shape brings the data of a message with a schema into the form of the contract
  * @param allowed whether the token is still good: a stream does not outlive a logout or a blocked account
  */
 export async function sendEvents(
@@ -29,6 +31,7 @@ export async function sendEvents(
   stream: EventStream,
   end: AbortController,
   log: Logger,
+  shape: (schema: TSchema, data: unknown) => Promise<unknown>,
   allowed: () => Promise<boolean>,
 ): Promise<void> {
   const response = ctx.res;
@@ -59,7 +62,9 @@ export async function sendEvents(
     while (!end.signal.aborted) {
       const { value, done } = await iterator.next();
       if (done || end.signal.aborted || !(await stillAllowed())) break;
-      if (!response.write(formatMessage(value)) && !(await drained(response, end.signal))) break;
+      const { id, data, schema } = value;
+      const message = { ...(id !== undefined && { id }), data: schema ? await shape(schema, data) : data };
+      if (!response.write(formatMessage(message)) && !(await drained(response, end.signal))) break;
     }
   } catch (error) {
     if (!end.signal.aborted) log.error({ err: error }, 'event stream failed');

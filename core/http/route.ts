@@ -124,10 +124,14 @@ export const defineRoutes = (contract: ContractName, set: Omit<RouteSet, 'contra
   ...set,
 });
 
-/** One message of an event stream: `data` is sent as JSON unless it is text. */
+/**
+ * One message of an event stream: `data` is sent as JSON unless it is text. With a `schema` it is shaped like the data of a reply: only
+ * what the schema names, ids and times in the contract's form.
+ */
 export interface StreamMessage {
   id?: string | number;
   data: unknown;
+  schema?: TSchema;
 }
 
 /**

@@ -73,3 +73,42 @@ export class ConversationLostError extends AppError {
     );
   }
 }
+
+/** The answer was ended before it was complete, for example because its conversation was deleted. */
+export class AnswerStoppedError extends AppError {
+  constructor() {
+    super('cancelled', 'ANSWER_STOPPED', { zh: '回答已停止', en: 'The answer was stopped' });
+  }
+}
+
+/** The agent is there but switched off; that it exists is nobody's business. */
+export class AgentUnavailableError extends AppError {
+  constructor(agentId: string) {
+    super(
+      'not_found',
+      'AGENT_NOT_FOUND',
+      { zh: '智能体不存在', en: 'The agent does not exist' },
+      { details: { agentId } },
+    );
+  }
+}
+
+/** No model of that name is configured. */
+export class ModelNameError extends AppError {
+  constructor(field: string, name: string) {
+    const message = { zh: `没有名为“${name}”的模型`, en: `There is no model named "${name}"` };
+    super('invalid', 'MODEL_UNKNOWN', message, { fields: [{ field, message }] });
+  }
+}
+
+/** There are no knowledge bases in this installation. */
+export class KnowledgeBaseUnavailableError extends AppError {
+  constructor(baseId: string) {
+    super(
+      'not_found',
+      'KNOWLEDGE_BASE_NOT_FOUND',
+      { zh: '知识库不存在', en: 'The knowledge base does not exist' },
+      { details: { baseId } },
+    );
+  }
+}

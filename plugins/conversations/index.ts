@@ -5,18 +5,32 @@ import { modelService } from '../../runtime/models/index.ts';
 import { poolService } from '../../runtime/pool/index.ts';
 import { runService } from '../../runtime/runs/service.ts';
 import { agentRunner, agentService, profileService } from '../agents/public.ts';
+import { accountService } from '../auth/public.ts';
 import { fileService } from '../files/public.ts';
 import { knowledgeService } from '../knowledge/public.ts';
-import { createParts } from './service/parts.ts';
-import { createStore } from './service/store.ts';
-import { createTurns } from './service/turns.ts';
+import { conversationService, projectService } from './public.ts';
+import { researchRoutes } from './routes/research.ts';
+import { chatRoutes } from './routes/research-chat.ts';
+import { projectRoutes } from './routes/research-projects.ts';
+import { studioRoutes } from './routes/studio.ts';
+import { createConversationCore } from './service.ts';
 import { createTasks } from './tasks/index.ts';
 
 export default definePlugin({
   name: 'conversations',
   config: Type.Object({
-    titleLength: Type.Integer({ minimum: 1, default: 60, description: 'characters of a title taken from a message' }),
-    passages: Type.Integer({ minimum: 1, default: 8, description: 'passages that an answer is given to rest on' }),
+    titleLength: Type.Integer({
+      minimum: 2,
+      maximum: 200,
+      default: 30,
+      description: 'characters of a title that is taken from a message',
+    }),
+    passages: Type.Integer({
+      minimum: 1,
+      maximum: 50,
+      default: 5,
+      description: 'passages of knowledge bases, or of the documents of an agent, that an answer is given to rest on',
+    }),
     tasks: Type.Object(
       {
         tasksPerAccount: Type.Integer({
@@ -40,30 +54,39 @@ export default definePlugin({
     agents: agentService,
     runner: agentRunner,
     profiles: profileService,
+    accounts: accountService,
   },
   uses: { knowledge: knowledgeService, files: fileService },
+  provides: { conversations: conversationService, projects: projectService },
 
   setup({ config, services, log, onDispose }) {
-    const { database, pool, profiles, files, ...others } = services;
-    const { titleLength, passages } = config;
-    const parts = createParts({ ...others, database, options: { titleLength, passages }, log });
-    const store = createStore(parts);
-    const turns = createTurns(parts);
-    const tasks = createTasks({ parts, store, turns, database, pool, profiles, files, options: config.tasks });
+    const { accounts, pool, profiles, files, ...others } = services;
+    const { database } = others;
+    const { tasks: taskOptions, ...options } = config;
+    const core = createConversationCore({ ...others, options, log });
+    const { conversations, projects } = core;
+    onDispose('conversations: usage of accounts', accounts.countUsage('conversations', core.count));
+    const tasks = createTasks({ ...core, database, pool, profiles, files, options: taskOptions });
     const timer = setInterval(
       () => tasks.sweep().catch((error: unknown) => log.error({ err: error }, 'tasks: the clean-up failed')),
-      config.tasks.sweepMinutes * 60_000,
+      taskOptions.sweepMinutes * 60_000,
     );
     onDispose('conversations: sweep of tasks', () => clearInterval(timer));
     return {
-      routes: tasks.routes,
+      services: { conversations, projects },
+      routes: [
+        studioRoutes(conversations),
+        researchRoutes(conversations),
+        projectRoutes(projects),
+        chatRoutes(conversations),
+        ...tasks.routes,
+      ],
       nodes: tasks.nodes,
-      runKinds: tasks.runKinds,
+      runKinds: [...core.runKinds, ...tasks.runKinds],
       tools: tasks.tools,
       async ready() {
         await database.ready();
-        await store.recover();
-        await turns.recover();
+        await core.recover();
         await tasks.recover();
       },
     };

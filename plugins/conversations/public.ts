@@ -1,4 +1,5 @@
 import type { Language } from '../../core/contracts/contract.ts';
+import type { ErrorKind, LocalText } from '../../core/errors.ts';
 import type { Page } from '../../core/http/route.ts';
 import type { Principal } from '../../core/principal.ts';
 import { defineService } from '../../core/service.ts';
@@ -125,7 +126,7 @@ export interface NewMessage {
 export type AnswerPiece =
   | { id: number; type: 'token'; content: string }
   | { id: number; type: 'done'; message: Message | null; usage: AnswerUsage }
-  | { id: number; type: 'error'; code: string; message: { zh: string; en: string } };
+  | { id: number; type: 'error'; kind: ErrorKind; code: string; message: LocalText };
 
 export interface AnswerUsage {
   inputTokens: number;

@@ -1,0 +1,191 @@
+import type { Language } from '../../../core/contracts/contract.ts';
+import type { Principal } from '../../../core/principal.ts';
+import { defineRunKind, type RunContext, type RunKind, type SettledContext } from '../../../core/run-kind.ts';
+import type { ModelRef } from '../../../runtime/models/index.ts';
+import type { ToolSelection } from '../../../runtime/tools/service.ts';
+import { type AgentAnswer, type AgentTurn, answerTerminal, systemText } from '../../agents/public.ts';
+import type { Citation } from '../public.ts';
+import { loadHistory } from '../service/history.ts';
+import type { ConversationParts } from '../service/parts.ts';
+import type { Turn, TurnEnd, Turns } from '../service/turns.ts';
+import { readPartialAnswer } from '../tasks/partial.ts';
+import { projectBackground } from './background.ts';
+import { citedIn, closingText, contextText, type Passage, passageOf } from './sources.ts';
+import { languageOf } from './titles.ts';
+
+export const RUN_KIND = 'chat';
+
+/** A message and how it is answered, as it was settled when it came in: later changes of an agent do not reach an answer under way. */
+export interface ChatInput {
+  turn: Turn;
+  /** The system text before its places are filled. */
+  template: string;
+  model?: ModelRef;
+  temperature?: number;
+  maxTokens?: number;
+  agentId?: string;
+  projectId?: string;
+  tools: ToolSelection;
+  toolSettings: Readonly<Record<string, Record<string, unknown>>>;
+  maxIterations: number;
+  outputSchema?: Record<string, unknown>;
+  /** Bases that the user has named. */
+  knowledgeBaseIds: string[];
+  /** Look into the documents of the agent. */
+  agentDocuments: boolean;
+  language: Language;
+}
+
+export interface ChatResult {
+  answer: AgentAnswer;
+  /** Stands below the answer; may be empty. */
+  closing: string;
+  citations: Citation[];
+}
+
+/** What was looked up for an answer. Missing passages: nothing was searched. */
+interface Prepared {
+  background: string;
+  passages?: Passage[];
+}
+
+/** Longer questions stand in the user's message only, wherever a template has a place for them. */
+const LONGEST_QUESTION = 8000;
+
+/** The run behind an answer of an agent or of the general chat. */
+export function chatRunKind(parts: ConversationParts, turns: Turns): RunKind {
+  const { runs, runner, models, knowledge, options } = parts;
+
+  const search = async (
+    { principal, signal }: RunContext<ChatInput>,
+    { turn, agentId, agentDocuments, knowledgeBaseIds }: ChatInput,
+  ): Promise<Passage[] | undefined> => {
+    const own = agentDocuments && agentId !== undefined;
+    if (!knowledge || (!own && knowledgeBaseIds.length === 0)) return undefined;
+    // An agent without documents has not looked for anything.
+    const searchOwn = own && (await knowledge.listDocuments(principal, { agentId })).length > 0;
+    if (!searchOwn && knowledgeBaseIds.length === 0) return undefined;
+    const scope = { ...(knowledgeBaseIds.length > 0 && { knowledgeBaseIds }), ...(searchOwn && { agentId }) };
+    const hits = await knowledge.search(principal, turn.content, { scope, limit: options.passages, signal });
+    return hits.map(passageOf);
+  };
+
+  /** What is looked up, once: a later attempt works with the same. */
+  const prepare = async (run: RunContext<ChatInput>): Promise<Prepared> => {
+    const { agentDocuments, knowledgeBaseIds, projectId } = run.input;
+    if (!agentDocuments && knowledgeBaseIds.length === 0 && projectId === undefined) return { background: '' };
+    return run.step('prepare', async () => {
+      const [background, passages] = await Promise.all([
+        projectId === undefined ? '' : projectBackground(parts, run.principal, projectId),
+        search(run, run.input),
+      ]);
+      return { background, ...(passages && { passages }) };
+    });
+  };
+
+  const agentTurn = async (
+    { principal, input }: RunContext<ChatInput>,
+    { background, passages }: Prepared,
+  ): Promise<AgentTurn> => {
+    const { turn, template, model, temperature, maxTokens, agentId, tools, outputSchema, knowledgeBaseIds } = input;
+    const { conversationId, position, content } = turn;
+    const windowTokens = models.resolve(model).contextWindow;
+    const language = languageOf(template, input.language);
+    return {
+      ...(model !== undefined && { model }),
+      ...(temperature !== undefined && { temperature }),
+      ...(maxTokens !== undefined && { maxTokens }),
+      system: systemText(template, {
+        background,
+        ...(passages && { context: contextText(passages, language) }),
+        ...(content.length <= LONGEST_QUESTION && { question: content }),
+      }),
+      history: await loadHistory(parts, principal, { conversationId, before: position, windowTokens }),
+      message: content,
+      tools,
+      scope: {
+        conversationId,
+        ...(agentId !== undefined && { agentId }),
+        ...(knowledgeBaseIds.length > 0 && { knowledgeBaseIds }),
+        settings: input.toolSettings,
+      },
+      maxIterations: input.maxIterations,
+      ...(outputSchema && { responseFormat: { type: 'json', schema: outputSchema } }),
+      offline: { offlineStyle: 'answer' },
+    };
+  };
+
+  /** What stands below the answer, put into the log once. */
+  const close = (
+    { step, input }: RunContext<ChatInput>,
+    { text, iterations }: AgentAnswer,
+    passages: Passage[],
+  ): Promise<Pick<ChatResult, 'closing' | 'citations'>> =>
+    step(
+      'sources',
+      async () => {
+        const citations = citedIn(text, passages);
+        const closing = closingText(citations, {
+          language: languageOf(input.turn.content, input.language),
+          found: passages.length,
+          wanted: input.knowledgeBaseIds.length > 0,
+        });
+        return { citations, closing };
+      },
+      {
+        events: ({ closing }) =>
+          closing === ''
+            ? []
+            : [
+                { type: 'text_start', data: { iteration: iterations + 1 } },
+                { type: 'text_chunk', data: { content: closing, index: 1, elapsed: 0 } },
+                { type: 'text_end', data: { full_content: closing } },
+              ],
+      },
+    );
+
+  const partialEnd = async (principal: Principal, runId: string, status: 'stopped' | 'failed'): Promise<TurnEnd> => {
+    const { text, messages, used } = await readPartialAnswer(runs, principal, runId);
+    return {
+      usage: { inputTokens: used?.input ?? 0, outputTokens: used?.output ?? 0 },
+      ...(used && { contextTokens: used.context }),
+      ...(text !== '' && { answer: { content: text, turn: messages, status } }),
+    };
+  };
+
+  const endOf = async ({ principal, runId, outcome }: SettledContext<ChatInput, ChatResult>): Promise<TurnEnd> => {
+    if (outcome.status !== 'succeeded') {
+      return partialEnd(principal, runId, outcome.status === 'cancelled' ? 'stopped' : 'failed');
+    }
+    const { answer, closing, citations } = outcome.result;
+    return {
+      usage: answer.usage,
+      contextTokens: answer.contextTokens,
+      answer: {
+        content: [answer.text, closing].filter((text) => text !== '').join('\n\n'),
+        turn: answer.messages,
+        citations,
+        modelName: answer.model,
+        status: 'complete',
+      },
+    };
+  };
+
+  return defineRunKind<ChatInput, ChatResult>({
+    kind: RUN_KIND,
+
+    async execute(run) {
+      await turns.resume(run.principal, run.runId, run.input.turn);
+      const prepared = await prepare(run);
+      const answer = await runner.answer(run as RunContext, await agentTurn(run, prepared));
+      const closed = prepared.passages ? await close(run, answer, prepared.passages) : { closing: '', citations: [] };
+      return { answer, ...closed };
+    },
+
+    terminal: (outcome) => answerTerminal(outcome),
+
+    async settled(context) {
+      await turns.settle(context.principal, context.runId, context.input.turn, await endOf(context));
+    },
+  }) as unknown as RunKind;
+}

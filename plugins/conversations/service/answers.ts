@@ -1,0 +1,154 @@
+import type { Principal } from '../../../core/principal.ts';
+import type { Run } from '../../../runtime/runs/service.ts';
+import type { Agent } from '../../agents/public.ts';
+import { AgentUnavailableError, KnowledgeBaseUnavailableError } from '../errors.ts';
+import type { ConversationDocument } from '../models/conversation.ts';
+import type { Answering, ConversationService, NewMessage } from '../public.ts';
+import { type ChatInput, RUN_KIND } from '../run/chat.ts';
+import { GENERAL_PROMPT } from '../run/prompts.ts';
+import { titleFromMessage } from '../run/titles.ts';
+import { createFollowing } from './follow.ts';
+import { knownModel } from './model-names.ts';
+import type { ConversationParts } from './parts.ts';
+import type { Store } from './store.ts';
+import type { TurnRun, Turns } from './turns.ts';
+
+type Settings = Omit<ChatInput, 'turn' | 'language' | 'knowledgeBaseIds'>;
+
+/** Messages of users and the answers to them. */
+export function createAnswers(
+  parts: ConversationParts,
+  { store, turns }: { store: Store; turns: Turns },
+): Pick<ConversationService, 'send' | 'chat'> {
+  const { agents, knowledge, runs, models, conversations, options } = parts;
+  const following = createFollowing(parts, turns);
+
+  /** The run of the conversation's last message, when that is this one and the client has seen a part of its answer. */
+  const lostSight = async (
+    principal: Principal,
+    { lastRunId }: ConversationDocument,
+    { content, lastEventId }: NewMessage,
+  ): Promise<Run | undefined> => {
+    if (lastEventId === undefined || lastRunId === undefined) return undefined;
+    const run = await runs.get(principal, lastRunId);
+    return run?.kind === RUN_KIND && (run.input as ChatInput).turn.content === content ? run : undefined;
+  };
+
+  /** @throws {AppError} KNOWLEDGE_BASE_NOT_FOUND */
+  const checkBases = async (principal: Principal, ids: readonly string[] = []): Promise<string[]> => {
+    const distinct = [...new Set(ids)];
+    const [first] = distinct;
+    // Without the plugin there are no bases.
+    if (!knowledge && first !== undefined) throw new KnowledgeBaseUnavailableError(first);
+    await Promise.all(distinct.map((id) => knowledge?.getBase(principal, id)));
+    return distinct;
+  };
+
+  const begin = async (
+    principal: Principal,
+    conversation: ConversationDocument,
+    message: NewMessage,
+    { settings, created, set }: { settings: Settings; created: boolean; set?: TurnRun<ChatInput>['set'] },
+  ): Promise<Answering> => {
+    const { content, knowledgeBaseIds, language } = message;
+    const { run } = await turns.begin<ChatInput>(
+      principal,
+      conversation,
+      { content },
+      {
+        kind: RUN_KIND,
+        input: (turn) => ({ ...settings, turn, language, knowledgeBaseIds: [...(knowledgeBaseIds ?? [])] }),
+        events: () => [
+          {
+            type: 'user_message',
+            data: { message: content, images: [], timestamp: Date.now() / 1000 },
+          },
+          {
+            type: 'conversation_resolved',
+            data: { conversation_id: conversation._id, title: set?.title ?? conversation.title, created },
+          },
+        ],
+        ...(set && { set }),
+      },
+    );
+    return following(principal, run, { created });
+  };
+
+  return {
+    async send(principal, conversationId, message) {
+      const conversation = await store.find(principal, 'agent', conversationId);
+      const { agentId = '', projectId, modelName, titleFrom } = conversation;
+      const agent = await agents.get(principal, agentId);
+      if (agent.status !== 'active') throw new AgentUnavailableError(agentId);
+      const seen = await lostSight(principal, conversation, message);
+      if (seen) return following(principal, seen, { created: false, ...seenUpTo(message) });
+      // An agent that looks nothing up ignores what the message names.
+      const knowledgeBaseIds = agent.ragEnabled ? await checkBases(principal, message.knowledgeBaseIds) : [];
+      return begin(
+        principal,
+        conversation,
+        { ...message, knowledgeBaseIds },
+        {
+          settings: settingsOf(agent, { projectId, modelName }),
+          created: false,
+          ...(titleFrom === 'default' && {
+            set: { title: titleFromMessage(message.content, options.titleLength), titleFrom: 'message' },
+          }),
+        },
+      );
+    },
+
+    async chat(principal, { conversationId, modelName, ...message }) {
+      const model = knownModel(models, 'modelType', modelName);
+      const given = conversationId === undefined ? undefined : await store.find(principal, 'general', conversationId);
+      const seen = given && (await lostSight(principal, given, message));
+      if (seen) return following(principal, seen, { created: false, ...seenUpTo(message) });
+      const knowledgeBaseIds = await checkBases(principal, message.knowledgeBaseIds);
+      const title = titleFromMessage(message.content, options.titleLength);
+      const conversation =
+        given ?? (await store.insert(principal, { kind: 'general', title, titleFrom: 'message', modelName: model }));
+      const settings: Settings = {
+        template: GENERAL_PROMPT[message.language],
+        model,
+        tools: { names: [] },
+        toolSettings: {},
+        maxIterations: 1,
+        agentDocuments: false,
+      };
+      try {
+        return await begin(
+          principal,
+          conversation,
+          { ...message, knowledgeBaseIds },
+          { settings, created: !given, ...(given && { set: { modelName: model } }) },
+        );
+      } catch (error) {
+        if (!given) await conversations.in(principal).delete({ _id: conversation._id });
+        throw error;
+      }
+    },
+  };
+}
+
+const seenUpTo = ({ lastEventId }: NewMessage) => (lastEventId === undefined ? {} : { lastEventId });
+
+/** How an agent answers in a conversation. */
+function settingsOf(
+  agent: Agent,
+  { projectId, modelName }: { projectId: string | undefined; modelName: string | undefined },
+): Settings {
+  const { provider, name, temperature, maxTokens } = agent.model;
+  const own = provider === undefined ? name : { provider, model: name };
+  return {
+    template: agent.promptTemplate,
+    model: modelName ?? own,
+    ...((modelName !== undefined && agent.models[modelName]) || { temperature, maxTokens }),
+    agentId: agent.id,
+    ...(projectId !== undefined && { projectId }),
+    tools: agent.tools,
+    toolSettings: agent.toolSettings,
+    maxIterations: agent.maxIterations,
+    ...(agent.outputSchema && { outputSchema: agent.outputSchema }),
+    agentDocuments: agent.source === 'account',
+  };
+}
