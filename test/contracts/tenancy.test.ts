@@ -20,6 +20,9 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'POST /data-sources/:data_source_id/query': { query: '$' },
   'POST /knowledge-bases/:id/documents': textFile('intruder.txt', '不该出现的文字'),
   'PUT /agents/:agent_id': { name: 'mine now' },
+  'PUT /projects/:id': { name: 'mine now' },
+  'POST /conversations/:conversation_id/messages': { content: 'x', stream: false },
+  'POST /conversations/:id/messages/stream': { content: 'x' },
 };
 
 const AGENT = { name: 'a', prompt_template: 'p', model_config: { provider: 'openai', model_name: 'gpt-4o' } };
@@ -86,12 +89,25 @@ test('every route with an id: other tenants and other users find nothing and cha
   const task = (await as(apiOwner, 'POST', '/messages', { message: '你好' })).body;
   const agent = await created('/agents', AGENT);
   const own = (await as(owner, 'GET', '/agents', undefined, 'research')).body.data.at(-1);
+  const project = await created('/projects', { name: 'own' });
+  const { id: conversation } = await created('/conversations', { agent_id: agent.id });
+  await as(owner, 'POST', `/conversations/${conversation}/messages`, { content: '你好', stream: false });
+  const [talk] = (await as(owner, 'GET', '/conversations', undefined, 'research')).body.data.items;
+  const readTalk = async () => (await as(owner, 'GET', `/conversations/${talk.id}`, undefined, 'research')).body.data;
+  const talkBefore = await readTalk();
+  const chatting = { content: '你好', modelType: 'deepseek-v3' };
+  const chat = (await as(owner, 'POST', '/chat/stream', chatting)).headers.get('x-conversation-id') ?? '';
   const ids: Readonly<Record<string, string>> = {
     data_source_id,
     agent_id: String(agent.id),
     'agents.id': own.id,
     'tasks.task_id': task.task_id,
     'conversations.conversation_id': task.conversation_id,
+    'projects.id': project.id,
+    'studio:conversation_id': String(conversation),
+    'research:conversations.id': talk.id,
+    'messages.id': talkBefore.messages[1].id,
+    'chat.id': chat,
     'prompts.name': 'owned',
     'personalizations.name': 'owned',
     'knowledge-bases.id': base.id,
@@ -119,7 +135,9 @@ test('every route with an id: other tenants and other users find nothing and cha
       const names = [...path.matchAll(/:([^/]+)/g)].map(([, name]) => String(name));
       if (names.length === 0) continue;
       const route = `${method} ${path}`;
-      const idOf = (name: string) => ids[`${path.split('/')[1]}.${name}`] ?? ids[name];
+      const first = `${path.split('/')[1]}.`;
+      const idOf = (name: string) =>
+        [`${contract}:${first}${name}`, `${contract}:${name}`, first + name, name].map((key) => ids[key]).find(Boolean);
       // A new route has to say here whose objects its ids name.
       assert.ok(
         names.every((name) => idOf(name) !== undefined),
@@ -166,6 +184,14 @@ test('every route with an id: other tenants and other users find nothing and cha
   assert.equal((await as(owner, 'GET', `/data-sources/${data_source_id}`)).body.name, 's');
   assert.deepEqual((await as(owner, 'GET', `/agents/${agent.id}`)).body.data, agent);
   assert.equal((await as(stranger, 'GET', '/agents')).body.data.total, 0);
+  assert.deepEqual(await readTalk(), talkBefore);
+  for (const path of ['/projects', '/conversations', '/history']) {
+    const list = await as(stranger, 'GET', path, undefined, 'research');
+    assert.equal(list.body.data.pagination.total, 0, path);
+  }
+  assert.deepEqual((await as(stranger, 'GET', '/chat/conversations')).body.data, []);
+  assert.equal((await as(owner, 'GET', '/chat/conversations')).body.data[0].id, chat);
+  assert.equal((await as(owner, 'GET', `/projects/${project.id}`)).body.data.name, 'own');
   assert.deepEqual((await as(owner, 'GET', `/tasks/${taskId}`)).body.data, before);
   assert.equal((await as(apiOwner, 'GET', `/tasks/${task.task_id}`)).body.data.error, null);
   assert.equal((await as(apiOwner, 'GET', `/conversations/${task.conversation_id}`)).status, 200);

@@ -54,7 +54,7 @@ export function createTasks(deps: TasksDeps): Tasks {
   return {
     routes: [taskRoutes(service, options)],
     nodes: [new URL('../nodes/image.ts', import.meta.url), new URL('../nodes/title.ts', import.meta.url)],
-    runKinds: [taskRunKind(all)],
+    runKinds: [turns.answeredBy(taskRunKind(all))],
     tools: [todoTool(parts.conversations)],
     recover: () => slots.recover(),
     sweep: () => service.sweep(),
