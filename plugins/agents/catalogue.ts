@@ -78,7 +78,7 @@ function readAgent(path: string, file: string, models: readonly string[]): { ord
   const fail = (field: string, zh: string, en = zh): AppError =>
     catalogueInvalid(file, { zh: `字段 ${field} ${zh}`, en: `field ${field} ${en}` });
   const { order, id, models: byKey, tools, ...rest } = checkOptions(fileSchema, source, fail);
-  if (`${id}` !== file.replace(EXTENSION, '')) {
+  if (id !== file.replace(EXTENSION, '')) {
     throw fail('id', `应与文件名一致，现为 ${id}`, `must be the name of the file, it is ${id}`);
   }
   for (const key of Object.keys(byKey)) {

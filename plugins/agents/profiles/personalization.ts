@@ -80,16 +80,23 @@ const FIELDS: { [Name in keyof Personalization]: Field<Personalization[Name]> } 
   userName: field('user_name', '', shortText),
   profession: field('profession', '', shortText),
   tone: field('tone', '', shortText),
-  considerations: field<string[]>('considerations', [], (value) =>
-    texts(value)
-      .filter((text) => text !== '')
-      .slice(0, CONSIDERATIONS)
-      .map((text) => cut(text, CONSIDERATION)),
+  considerations: field<string[]>(
+    'considerations',
+    () => [],
+    (value) =>
+      texts(value)
+        .filter((text) => text !== '')
+        .slice(0, CONSIDERATIONS)
+        .map((text) => cut(text, CONSIDERATION)),
   ),
   thinkingInterval: field('thinking_interval', null, interval),
-  disabledToolCategories: field<string[]>('disabled_tool_categories', [], (value, { toolCategories }) => [
-    ...new Set(texts(value).filter((id) => DOCUMENTED_CATEGORIES.includes(id) || toolCategories.includes(id))),
-  ]),
+  disabledToolCategories: field<string[]>(
+    'disabled_tool_categories',
+    () => [],
+    (value, { toolCategories }) => [
+      ...new Set(texts(value).filter((id) => DOCUMENTED_CATEGORIES.includes(id) || toolCategories.includes(id))),
+    ],
+  ),
   defaultRunMode: field('default_run_mode', null, runMode),
   autoGenerateTitle: field('auto_generate_title', true, flag(true)),
   toolIntentEnabled: field('tool_intent_enabled', true, flag(true)),
