@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import mysql, { type Connection, type FieldPacket } from 'mysql2';
 import type { AddressPolicy } from '../../../core/outbound/addresses.ts';
 import { reasonOf } from '../../../core/outbound/errors.ts';
@@ -6,7 +7,7 @@ import { DataSourceError } from '../errors.ts';
 import type { Connector, ConnectorLimits, ConnectorParts } from './connector.ts';
 import { createDatabaseConnector, type DatabaseSession, queryTimeout } from './database.ts';
 import { type Rows, resultTooLarge } from './rows.ts';
-import { guardedConnect, withByteLimit } from './socket.ts';
+import { guardedConnect, strangeAnswer, Unasked, withByteLimit } from './socket.ts';
 import { decimal, float, integer, json } from './values.ts';
 
 const { createConnection, Types } = mysql;
@@ -26,8 +27,8 @@ export function createMysqlConnector(target: DatabaseTarget, parts: ConnectorPar
 
 const optionsOf = (
   { host, port, database, username, password, tls }: DatabaseTarget,
-  addresses: AddressPolicy,
   limits: ConnectorLimits,
+  stream: () => Socket,
 ) => ({
   host,
   port,
@@ -35,7 +36,7 @@ const optionsOf = (
   password,
   database,
   charset: 'utf8mb4_general_ci',
-  stream: () => guardedConnect(host, port, addresses),
+  stream,
   connectTimeout: limits.connectMs,
   // A server may ask for a file of ours; several statements at once are not ours to send.
   flags: ['-LOCAL_FILES', '-MULTI_STATEMENTS', '-COMPRESS'],
@@ -60,14 +61,22 @@ async function connect(
   limits: ConnectorLimits,
   addresses: AddressPolicy,
   signal: AbortSignal,
-): Promise<Connection> {
-  const connection = createConnection(optionsOf(target, addresses, limits) as never);
+): Promise<{ connection: Connection; unasked: Unasked }> {
+  const { host, port } = target;
+  let cut: () => void = () => undefined;
+  const socket = guardedConnect(host, port, addresses);
+  const unasked = new Unasked(socket, () => cut());
+  const connection = createConnection(optionsOf(target, limits, () => socket) as never);
   // Without a listener an error of an idle connection would end the process.
   connection.on('error', () => undefined);
   await new Promise<void>((resolve, reject) => {
     const abort = () => {
       connection.destroy();
       reject(signal.reason);
+    };
+    cut = () => {
+      connection.destroy();
+      reject(strangeAnswer(host, port));
     };
     if (signal.aborted) return abort();
     signal.addEventListener('abort', abort, { once: true });
@@ -79,7 +88,7 @@ async function connect(
       } else resolve();
     });
   });
-  return connection;
+  return { connection, unasked };
 }
 
 /** Statements of our own; their answers are small. */
@@ -94,18 +103,18 @@ async function openSession(
   addresses: AddressPolicy,
   signal: AbortSignal,
 ): Promise<DatabaseSession> {
-  const connection = await connect(target, limits, addresses, signal);
+  const { connection, unasked } = await connect(target, limits, addresses, signal);
   const abort = () => connection.destroy();
   signal.addEventListener('abort', abort, { once: true });
   try {
     await prepare(connection, limits);
   } catch (error) {
     connection.destroy();
-    throw error;
+    throw unasked.exceeded ? strangeAnswer(target.host, target.port) : error;
   } finally {
     signal.removeEventListener('abort', abort);
   }
-  return createSession(connection, target, limits, addresses);
+  return createSession({ connection, unasked }, target, limits, addresses);
 }
 
 /** Modes that change where a string or a name ends: the check of statements relies on none of them being on. */
@@ -134,12 +143,12 @@ async function prepare(connection: Connection, { queryMs, rows }: ConnectorLimit
 }
 
 function createSession(
-  connection: Connection,
+  { connection, unasked }: { connection: Connection; unasked: Unasked },
   target: DatabaseTarget,
   limits: ConnectorLimits,
   addresses: AddressPolicy,
 ): DatabaseSession {
-  const { stream } = connection as unknown as { stream: import('node:net').Socket };
+  const { stream } = connection as unknown as { stream: Socket };
   const state = { broken: false };
   stream.on('close', () => {
     state.broken = true;
@@ -171,13 +180,21 @@ function createSession(
         destroy();
         return resultTooLarge(limits.bytes);
       };
-      await withByteLimit(stream, limits.bytes * 2 + 65_536, tooMany, work);
+      const most = limits.bytes * 2 + 65_536;
+      unasked.allow(most);
+      try {
+        await withByteLimit(stream, most, tooMany, work);
+      } catch (error) {
+        throw unasked.exceeded ? resultTooLarge(limits.bytes) : error;
+      } finally {
+        unasked.allow();
+      }
     },
 
     async cancel() {
       const { threadId } = connection;
       const signal = AbortSignal.timeout(limits.connectMs);
-      const other = await connect(target, limits, addresses, signal);
+      const { connection: other } = await connect(target, limits, addresses, signal);
       try {
         // Not `KILL QUERY`: between two statements it would be forgotten.
         await run(other, `KILL CONNECTION ${Number(threadId)}`);

@@ -8,7 +8,7 @@ import { DataSourceError } from '../errors.ts';
 import type { Connector, ConnectorLimits, ConnectorParts } from './connector.ts';
 import { createDatabaseConnector, type DatabaseSession, queryTimeout } from './database.ts';
 import { type Rows, resultTooLarge } from './rows.ts';
-import { withByteLimit } from './socket.ts';
+import { strangeAnswer, Unasked, withByteLimit } from './socket.ts';
 import { decimal, float, integer, json } from './values.ts';
 
 export function createPostgresqlConnector(target: DatabaseTarget, parts: ConnectorParts): Connector {
@@ -34,8 +34,10 @@ async function connect(
   limits: ConnectorLimits,
   addresses: AddressPolicy,
   signal: AbortSignal,
-): Promise<pg.Client & Inner> {
+): Promise<{ client: pg.Client & Inner; unasked: Unasked }> {
   addresses.checkHost(host);
+  const socket = guardedSocket(addresses);
+  const unasked = new Unasked(socket, () => abort());
   // Everything is given: what is missing the driver would take from the environment of the server (PGPASSWORD, ~/.pgpass).
   const client = new pg.Client({
     host,
@@ -44,25 +46,25 @@ async function connect(
     user: username,
     password: () => password,
     ssl: tls ? { rejectUnauthorized: tls.verify, ...pick(tls) } : false,
-    stream: () => guardedSocket(addresses),
+    stream: () => socket,
     application_name: 'koagent',
     keepAlive: true,
     connectionTimeoutMillis: limits.connectMs,
   }) as pg.Client & Inner;
   // Without a listener an error of an idle connection would end the process.
   client.on('error', () => undefined);
-  const abort = () => client.connection.stream.destroy();
+  const abort = () => void client.connection.stream.destroy();
   signal.addEventListener('abort', abort, { once: true });
   try {
     signal.throwIfAborted();
     await client.connect();
   } catch (error) {
     abort();
-    throw error;
+    throw unasked.exceeded ? strangeAnswer(host, port) : error;
   } finally {
     signal.removeEventListener('abort', abort);
   }
-  return client;
+  return { client, unasked };
 }
 
 const pick = ({ ca, cert, key }: NonNullable<DatabaseTarget['tls']>) => ({
@@ -87,7 +89,7 @@ async function openSession(
   addresses: AddressPolicy,
   signal: AbortSignal,
 ): Promise<DatabaseSession> {
-  const client = await connect(target, limits, addresses, signal);
+  const { client, unasked } = await connect(target, limits, addresses, signal);
   const { stream } = client.connection;
   const state = { broken: false };
   stream.on('close', () => {
@@ -132,11 +134,19 @@ async function openSession(
         destroy();
         return resultTooLarge(limits.bytes);
       };
-      await withByteLimit(stream, limits.bytes * 2 + 65_536, tooMany, work);
+      const most = limits.bytes * 2 + 65_536;
+      unasked.allow(most);
+      try {
+        await withByteLimit(stream, most, tooMany, work);
+      } catch (error) {
+        throw unasked.exceeded ? resultTooLarge(limits.bytes) : error;
+      } finally {
+        unasked.allow();
+      }
     },
 
     async cancel() {
-      const other = await connect(target, limits, addresses, AbortSignal.timeout(limits.connectMs));
+      const { client: other } = await connect(target, limits, addresses, AbortSignal.timeout(limits.connectMs));
       try {
         // Not `pg_cancel_backend`: a server that is between two messages forgets it and starts the statement all the same.
         await other.query('SELECT pg_terminate_backend($1)', [client.processID]);
