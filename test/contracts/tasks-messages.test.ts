@@ -116,7 +116,7 @@ test('quick start of the document: create, send, poll, stop', async () => {
   const [user, resolved] = events;
   assert.deepEqual(
     [user?.data.message, user?.data.images, typeof user?.data.timestamp],
-    ['请用中文简要介绍《明日方舟：终末地》', [], 'string'],
+    ['请用中文简要介绍《明日方舟：终末地》', [], 'number'],
   );
   assert.deepEqual([resolved?.data.title, resolved?.data.created], ['新对话', false]);
   assert.equal(textOf(events), '《明日方舟：终末地》是一款游戏。');
@@ -471,7 +471,7 @@ test('titles: of the model, after the first exchange only; of the message when t
   model.reply({ status: 401 });
   const failed = await bot.ask('  \n第一行\u0007  很重要\n第二行');
   assert.equal(failed.status, 'failed');
-  assert.equal(await titleOf(failed.conversationId), '第一行 很重要');
+  assert.equal(await titleOf(failed.conversationId), '第一行 很重要 第二行');
   const english = await bot.call('POST', '/conversations', {}, { 'accept-language': 'en' });
   assert.equal(await titleOf(english.body.conversation_id), 'New conversation');
 });

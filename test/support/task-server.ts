@@ -14,8 +14,8 @@ interface Owner {
 
 const CONFIG = join(import.meta.dirname, '..', '..', 'config');
 
-/** The manifest of the project with other options for some plugins, as a file. */
-export function writeManifest(owner: Owner, options: Record<string, object>): string {
+/** The manifest of the project with other options for some plugins, and other sections, as a file. */
+export function writeManifest(owner: Owner, options: Record<string, object>, sections: object = {}): string {
   const manifest = parse(readFileSync(join(CONFIG, 'manifest.yaml'), 'utf8'));
   for (const [name, plugin] of Object.entries<{ from: string; options: object }>(manifest.plugins)) {
     plugin.from = resolve(CONFIG, plugin.from);
@@ -24,7 +24,7 @@ export function writeManifest(owner: Owner, options: Record<string, object>): st
   const folder = mkdtempSync(join(tmpdir(), 'koagent-manifest-'));
   owner.after(async () => rmSync(folder, { recursive: true, force: true }));
   const path = join(folder, 'manifest.yaml');
-  writeFileSync(path, stringify(manifest));
+  writeFileSync(path, stringify({ ...manifest, ...sections }));
   return path;
 }
 
@@ -139,14 +139,19 @@ export interface TaskServer {
 }
 
 /** A whole server whose models answer from a script; a call of a model that failed is repeated at once. */
-export async function startTaskServer(owner: Owner, options: Record<string, object> = {}): Promise<TaskServer> {
+export async function startTaskServer(
+  owner: Owner,
+  options: Record<string, object> = {},
+  sections: object = {},
+): Promise<TaskServer> {
   const model = await startModel(owner);
   const server = await startTestServer(owner as Parameters<typeof startTestServer>[0], {
     ...modelEnv(model.openai.url),
-    KOAGENT_MANIFEST: writeManifest(owner, {
-      ...options,
-      agents: { modelRetrySeconds: 0.01, ...options.agents },
-    }),
+    KOAGENT_MANIFEST: writeManifest(
+      owner,
+      { ...options, agents: { modelRetrySeconds: 0.01, ...options.agents } },
+      sections,
+    ),
   });
   return {
     server,

@@ -49,7 +49,7 @@ export default defineNode({
 
 /** The first line that says something, without the marks that models like to put around it. */
 function cleanTitle(text: string, maxLength: number): string {
-  const line = text.split('\n').find((each) => /[\p{L}\p{N}]/u.test(each)) ?? '';
+  const line = text.split('\n').find((each) => /[\p{L}\p{N}\p{Extended_Pictographic}]/u.test(each)) ?? '';
   const plain = line
     .replace(/[\p{Cc}`*_#<>]/gu, ' ')
     .replace(/^\s*(?:标题|title)\s*[:：]/i, '')

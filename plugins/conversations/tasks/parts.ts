@@ -1,5 +1,4 @@
 import type { TenantModel } from '../../../core/data/database.ts';
-import type { LocalText } from '../../../core/errors.ts';
 import type { ProfileService } from '../../agents/public.ts';
 import type { TaskRecord } from '../models/task.ts';
 import type { ConversationParts } from '../service/parts.ts';
@@ -21,5 +20,3 @@ export interface TaskParts extends ConversationParts {
   /** How long finished tasks can be read, milliseconds. */
   keepMs: number;
 }
-
-export const UNTITLED: LocalText = { zh: '新对话', en: 'New conversation' };

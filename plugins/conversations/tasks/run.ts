@@ -4,13 +4,13 @@ import { AppError } from '../../../core/errors.ts';
 import type { Principal } from '../../../core/principal.ts';
 import { defineRunKind, type RunContext, type RunKind, type SettledContext } from '../../../core/run-kind.ts';
 import { type AgentAnswer, type AgentTurn, answerTerminal, type RunMode } from '../../agents/public.ts';
+import { titleFromMessage } from '../run/titles.ts';
 import { loadHistory } from '../service/history.ts';
 import type { Turn, TurnEnd } from '../service/turns.ts';
 import { markImages } from './images.ts';
 import { readPartialAnswer } from './partial.ts';
 import type { TaskParts } from './parts.ts';
 import { NEW_SETTINGS } from './settings.ts';
-import { titleAfter } from './title.ts';
 
 export const RUN_KIND = 'task';
 
@@ -164,9 +164,7 @@ export function taskRunKind(parts: TaskParts): RunKind {
           totalTools: before.totalTools + toolCalls,
           moreMessages: before.moreMessages + Math.max(0, (end.answer?.turn.length ?? 1) - 1),
         };
-        const title = input.wantsTitle
-          ? titleAfter(turn.content, outcome.status === 'succeeded' ? outcome.result.title : null, options.titleLength)
-          : {};
+        const title = input.wantsTitle ? titleAfter(context, options.titleLength) : {};
         await turns.settle(principal, runId, turn, { ...end, set: { task, ...title } });
       }
       await endTask(principal, runId, outcome);
@@ -195,6 +193,17 @@ const tellQuota = (run: RunContext<TaskInput>, { details }: AppError) =>
       },
     ],
   });
+
+/** Of the model's making, else the start of the message; a picture alone says nothing. */
+function titleAfter(
+  { input, outcome }: SettledContext<TaskInput, TaskResult>,
+  length: number,
+): Pick<NonNullable<TurnEnd['set']>, 'title' | 'titleFrom'> {
+  const generated = outcome.status === 'succeeded' ? outcome.result.title : null;
+  if (generated !== null) return { title: generated, titleFrom: 'generated' };
+  const title = titleFromMessage(input.turn.content, length);
+  return title === '' ? {} : { title, titleFrom: 'message' };
+}
 
 const wholeEnd = (answer: AgentAnswer): TurnEnd & { toolCalls: number } => ({
   usage: answer.usage,

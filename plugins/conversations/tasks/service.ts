@@ -6,6 +6,7 @@ import { type Principal, systemPrincipal } from '../../../core/principal.ts';
 import { ConversationNotFoundError } from '../errors.ts';
 import type { ConversationDocument, TaskSettings } from '../models/conversation.ts';
 import type { TaskDocument } from '../models/task.ts';
+import { NEW_CONVERSATION } from '../run/titles.ts';
 import {
   ConversationGoneError,
   ConversationRunningError,
@@ -14,8 +15,8 @@ import {
   MessageEmptyError,
   TaskNotFoundError,
 } from './errors.ts';
-import { conversationIdOf, createConversationIds, localTime } from './ids.ts';
-import { type TaskParts, UNTITLED } from './parts.ts';
+import { conversationIdOf, createConversationIds } from './ids.ts';
+import type { TaskParts } from './parts.ts';
 import { RUN_KIND, type TaskInput } from './run.ts';
 import { NEW_SETTINGS, type Resolved, resolveSettings, type Wanted } from './settings.ts';
 import { taskSystemText } from './system-text.ts';
@@ -97,7 +98,7 @@ export function createTaskService(parts: TaskParts): TaskService {
     store.insert(principal, {
       _id,
       kind: CONVERSATION,
-      title: UNTITLED[language],
+      title: NEW_CONVERSATION[language],
       titleFrom: 'default',
       task: settings,
     });
@@ -162,7 +163,7 @@ export function createTaskService(parts: TaskParts): TaskService {
         set: { task: settings },
         input: (turn) => inputOf(turn, task, resolved, wantsTitle),
         events: () => [
-          { type: 'user_message', data: { message: content, images: paths, timestamp: localTime(new Date()) } },
+          { type: 'user_message', data: { message: content, images: paths, timestamp: Date.now() / 1000 } },
           {
             type: 'conversation_resolved',
             data: { conversation_id: conversation._id, title: conversation.title, created },

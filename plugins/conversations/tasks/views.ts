@@ -75,7 +75,7 @@ export function detailOf(conversation: ConversationDocument, messages: TaskMessa
     messages,
     todo_list: todoList ?? null,
     metadata: {
-      project_path: '.',
+      project_path: 'project',
       thinking_mode: names.run_mode !== 'fast',
       ...names,
       has_images: hasImages,
