@@ -100,8 +100,25 @@ const MEDIA_TYPES = {
 } as const;
 
 function requestBody(contract: Contract, route: Route): JsonSchema {
-  const schema = wireSchema(asJson(route.body ?? Type.Object({})), contract);
+  const schema = asSent(wireSchema(asJson(route.body ?? Type.Object({})), contract)) as JsonSchema;
   return { required: route.bodyOptional !== true, content: { [MEDIA_TYPES[route.bodyType ?? 'json']]: { schema } } };
+}
+
+/** The schema of what clients send: a field that has a default may be left out. */
+function asSent(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(asSent);
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const sent = Object.fromEntries(
+    Object.entries(schema).map(([key, value]) => [
+      key,
+      key === 'default' || key === 'examples' ? value : asSent(value),
+    ]),
+  );
+  const { required, properties } = schema as { required?: unknown; properties?: Record<string, JsonSchema> };
+  if (Array.isArray(required) && properties !== undefined) {
+    sent.required = required.filter((name) => properties[String(name)]?.default === undefined);
+  }
+  return sent;
 }
 
 function successResponse(contract: Contract, route: Route): JsonSchema {

@@ -4,19 +4,7 @@ import type { ModelGateway } from '../../runtime/models/index.ts';
 import type { HostCaller } from '../../runtime/pool/index.ts';
 import type { ToolService } from '../../runtime/tools/service.ts';
 import { fillPrompt } from './prompt.ts';
-import type { Agent, AgentService } from './public.ts';
-
-/** What nodes of workflows are told of an agent. */
-export interface AgentProfile {
-  name: string;
-  instructions: string;
-  provider?: string;
-  model?: string;
-  temperature: number;
-  maxTokens: number;
-  /** Types of the tools of agent nodes. */
-  tools: string[];
-}
+import type { Agent, AgentProfile, AgentService } from './public.ts';
 
 interface HostDeps {
   agents: Pick<AgentService, 'get'>;
@@ -25,10 +13,13 @@ interface HostDeps {
   numbers: Pick<Numbers, 'idOf'>;
 }
 
-/** Categories of the registry, and the tools that agent nodes have for them without further settings. */
-const NODE_TOOLS: Readonly<Record<string, string>> = { knowledge: 'knowledge', network: 'http' };
+/** The tools that agent nodes have for a category of the registry. Agents of accounts search their own documents. */
+const NODE_TOOLS: Readonly<Record<string, (agent: Agent) => unknown>> = {
+  knowledge: ({ source, id }) => ({ type: 'knowledge', ...(source === 'account' && { agent_id: id }) }),
+  network: () => 'http',
+};
 
-/** Agents for nodes of workflows, with the rights of the execution's owner. */
+/** `AgentsForNodes` on the side of the host. */
 export function createAgentHost({ agents, models, tools, numbers }: HostDeps) {
   /** An agent of the catalogue answers with the first of its models that has credentials; without any the server's default does. */
   const modelOf = ({ source, model, models: byKey }: Agent) => {
@@ -42,18 +33,14 @@ export function createAgentHost({ agents, models, tools, numbers }: HostDeps) {
     return { model: key, ...settings };
   };
 
-  const toolsOf = async (principal: Principal, agent: Agent): Promise<string[]> => {
+  const toolsOf = async (principal: Principal, agent: Agent): Promise<unknown[]> => {
     const selected = await tools.select(agent.tools, { principal, agentId: agent.id, settings: agent.toolSettings });
     const names = new Set(selected.map(({ name }) => name));
     const categories = new Set(tools.list().flatMap(({ name, category }) => (names.has(name) ? [category] : [])));
-    return Object.entries(NODE_TOOLS).flatMap(([category, tool]) => (categories.has(category) ? [tool] : []));
+    return Object.entries(NODE_TOOLS).flatMap(([category, tool]) => (categories.has(category) ? [tool(agent)] : []));
   };
 
   return {
-    /**
-     * @param agentId as any API shows it: the running number of the studio, a UUID, or an id of the catalogue
-     * @throws {AppError} AGENT_NOT_FOUND
-     */
     async profile({ principal }: Pick<HostCaller, 'principal'>, agentId: string): Promise<AgentProfile> {
       const wanted = agentId.trim();
       const numbered = /^\d{1,16}$/.test(wanted) ? await numbers.idOf('agent', Number(wanted)) : undefined;

@@ -105,6 +105,29 @@ export interface AgentService {
 
 export const agentService = defineService<AgentService>('agents');
 
+/** An agent as nodes of workflows see it. */
+export interface AgentProfile {
+  name: string;
+  /** The prompt template, with its places saying that there is nothing. */
+  instructions: string;
+  /** Absent: the default model. */
+  provider?: string;
+  model?: string;
+  temperature?: number;
+  maxTokens?: number;
+  /** As the field `tools` of an agent node. */
+  tools?: unknown[];
+}
+
+/** What nodes reach under the same key, with the rights of their run's owner. */
+export interface AgentsForNodes {
+  /**
+   * @param agentId as any API shows it: the running number of the studio, a UUID, or an id of the catalogue
+   * @throws {AppError} AGENT_NOT_FOUND
+   */
+  profile(agentId: string): Promise<AgentProfile>;
+}
+
 /** One turn of an agent: everything that the answer is made from. Plain data: it stands in the input of a run. */
 export interface AgentTurn {
   /** A model key, or provider and name. Absent: the default model. */

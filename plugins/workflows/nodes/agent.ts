@@ -4,7 +4,8 @@ import { freeObject, Type } from '../../../core/schema.ts';
 import { essence, textOf } from '../../../runtime/graph/index.ts';
 import type { ModelMessage, ToolCall } from '../../../runtime/models/index.ts';
 import { checkBudget } from '../../../runtime/usage/for-nodes.ts';
-import { type AgentProfile, agentProfiles, hostService } from './parts/host.ts';
+import type { AgentProfile } from '../../agents/public.ts';
+import { agentProfiles, hostService } from './parts/host.ts';
 import { callModel, modelFields, promptMissing } from './parts/model.ts';
 import { type AgentTool, createTools } from './parts/tools.ts';
 

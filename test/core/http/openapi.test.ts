@@ -78,3 +78,14 @@ test('Swagger UI and ReDoc are served without any outside address', async (t) =>
     assert.ok(sources.length > 2);
   }
 });
+
+test('fields with a default may be left out of requests, and are always in answers', async (t) => {
+  const { url } = await startTestServer(t);
+  const document = (await (await fetch(`${url}/openapi/studio.json`)).json()) as Record<string, unknown>;
+  // biome-ignore lint/suspicious/noExplicitAny: looks deep into a document of known shape
+  const { post } = (document.paths as any)['/api/v1/agents'];
+  const sent = post.requestBody.content['application/json'].schema.properties.model_config;
+  assert.deepEqual([sent.required, sent.properties.temperature.default], [['provider', 'model_name'], 0.7]);
+  const answered = post.responses['200'].content['application/json'].schema.properties.data.properties.model_config;
+  assert.deepEqual(answered.required, ['provider', 'model_name', 'temperature', 'max_tokens']);
+});

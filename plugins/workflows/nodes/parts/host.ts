@@ -1,5 +1,6 @@
 import { AppError } from '../../../../core/errors.ts';
 import { defineService, type ServiceKey } from '../../../../core/service.ts';
+import type { AgentsForNodes } from '../../../agents/public.ts';
 import type { DataSource, DataSourceQuery, QueryResult } from '../../../data-sources/public.ts';
 import type { KnowledgeForNodes } from '../../../knowledge/public.ts';
 
@@ -24,40 +25,25 @@ export const knowledgeSearch = defineService<KnowledgeForNodes>('knowledge');
 
 export const searchOptions = ({
   ids,
+  agentId,
   limit,
   minScore,
 }: {
   ids: string[];
+  /** Looks into the documents of this agent too; without any place everything is looked into. */
+  agentId?: string | undefined;
   limit: number;
   minScore?: number | undefined;
 }) => ({
   limit,
-  ...(ids.length > 0 && { scope: { knowledgeBaseIds: ids } }),
+  ...((ids.length > 0 || agentId !== undefined) && {
+    scope: { ...(ids.length > 0 && { knowledgeBaseIds: ids }), ...(agentId !== undefined && { agentId }) },
+  }),
   ...(minScore !== undefined && { minScore }),
 });
 
-/** What an agent is made of, as far as a workflow needs it. */
-export interface AgentProfile {
-  name: string;
-  instructions: string;
-  provider?: string;
-  model?: string;
-  temperature?: number;
-  maxTokens?: number;
-  /** As the field `tools` of an agent node. */
-  tools?: unknown[];
-}
-
 /** Key `agents`. */
-export interface AgentProfiles {
-  /**
-   * @param agentId as any API shows it
-   * @throws {AppError} AGENT_NOT_FOUND
-   */
-  profile(agentId: string): Promise<AgentProfile>;
-}
-
-export const agentProfiles = defineService<AgentProfiles>('agents');
+export const agentProfiles = defineService<AgentsForNodes>('agents');
 
 /**
  * A service of the host, or a failure that names the plugin to be switched on.

@@ -110,12 +110,13 @@ const knowledge: Maker = {
   name: 'search_knowledge',
   make(settings, { service }) {
     const search = hostService(service, knowledgeSearch);
-    const topK = Number.isInteger(settings.top_k) ? Number(settings.top_k) : 5;
+    const limit = Number.isInteger(settings.top_k) ? Number(settings.top_k) : 5;
+    const agentId = typeof settings.agent_id === 'string' ? settings.agent_id : undefined;
+    const options = searchOptions({ ids: texts(settings.knowledge_base_ids), agentId, limit });
     return {
       description: 'Searches the knowledge bases and returns passages.',
       parameters: Type.Object({ query: Type.String() }),
-      call: ({ query }) =>
-        search.search(String(query), searchOptions({ ids: texts(settings.knowledge_base_ids), limit: topK })),
+      call: ({ query }) => search.search(String(query), options),
     };
   },
 };
