@@ -322,8 +322,9 @@ export class ThreadLane implements Lane {
         const beats = slot.beats;
         if (beats !== slot.lastBeat) [slot.lastBeat, slot.lastBeatAt] = [beats, now];
         const stalled = beats > 0 && now - slot.lastBeatAt > STALL_MS;
-        if (slot.stalled && !stalled) this.#scheduler.pump();
+        const recovered = slot.stalled && !stalled;
         slot.stalled = stalled;
+        if (recovered) this.#scheduler.pump();
       }
       if (this.#running > 0) return;
       clearInterval(this.#monitor);

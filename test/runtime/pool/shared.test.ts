@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { failure, fixture, startPool, task, untilStarted } from './support.ts';
 
 const act = (what: string, count = 1, input: unknown = {}, extra = {}) =>
@@ -33,6 +34,20 @@ suite('shared threads', { concurrency: false }, () => {
     answer.resolve('answered');
     assert.deepEqual(await neighbourRun, { result: 'answered' });
     assert.equal(pool.stats().shared.threads, 1);
+  });
+
+  test('a thread that stood still for a while takes up what has waited for it', async (t) => {
+    const pool = await startPool(t, { shared: { threads: 1, tasksPerThread: 8 } });
+    const controller = new AbortController();
+    const { started, hooks } = untilStarted();
+    const still = failure(pool.run(act('stand-still', 1600), hooks, controller.signal));
+    await started;
+    await delay(1500);
+    const waited = pool.run(act('nothing'));
+    assert.equal(pool.stats().shared.queued, 1);
+    assert.deepEqual(await Promise.race([waited, delay(5000, 'never')]), { result: 'nothing' });
+    controller.abort();
+    await still;
   });
 
   test('a busy loop: nobody else fails by it, and it is found out when it runs alone', async (t) => {
