@@ -19,6 +19,12 @@ export interface ToolDefinition<P extends TObject = TObject> {
   readonly effect: 'reads' | 'changes';
   /** Default 60,000. */
   readonly timeoutMs?: number;
+  /**
+   * What the model is told instead where the tool has settings (`ToolScope.settings`); arguments are checked by it, too.
+   *
+   * @throws {AppError} the settings are wrong; the tool is then left out
+   */
+  tailored?(settings: ToolSettings): { description?: string; parameters?: TObject };
   /** Whether the tool makes sense in this place, for example a file tool without files. Default: always. */
   available?(scope: ToolScope): boolean | Promise<boolean>;
   /**
@@ -39,8 +45,10 @@ export interface ToolScope {
   /** Knowledge bases that this answer may look into; absent: all of the caller. */
   readonly knowledgeBaseIds?: readonly string[] | undefined;
   /** Settings of the agent for single tools, by the name of the tool. */
-  readonly settings?: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  readonly settings?: Readonly<Record<string, ToolSettings>> | undefined;
 }
+
+export type ToolSettings = Readonly<Record<string, unknown>>;
 
 export interface ToolContext<Arguments = Record<string, unknown>> {
   readonly arguments: Arguments;

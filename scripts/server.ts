@@ -20,6 +20,7 @@ import { createPool, type HostCaller, type Pool, poolService } from '../runtime/
 import { createRuns, type Runs } from '../runtime/runs/index.ts';
 import { runService } from '../runtime/runs/service.ts';
 import { openStore } from '../runtime/store/index.ts';
+import { createToolsForNodes, toolsForNodes } from '../runtime/tools/for-nodes.ts';
 import { createToolService, toolService } from '../runtime/tools/index.ts';
 import { budgetForNodes, budgetsSchema, createUsage, meteredExecutor, usageService } from '../runtime/usage/index.ts';
 
@@ -108,9 +109,10 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
     const usage = createUsage({ database, budgets: runtime.budgets, models: modelsConfig, log });
     opened('usage', () => usage.close());
     pool.expose(budgetForNodes, { check: ({ principal }: HostCaller) => usage.check(principal) });
+    const executor = meteredExecutor(pool, usage, log);
     const runs = createRuns({
       database,
-      executor: meteredExecutor(pool, usage, log),
+      executor,
       kinds: [],
       log,
       options: { limits: runtime.runs, exclusive: settings.mongodbUri === undefined },
@@ -120,6 +122,7 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
     const outbound = createOutbound(manifest.outbound);
     opened('outbound requests', () => outbound.close());
     const tools = createToolService({ log });
+    pool.expose(toolsForNodes, createToolsForNodes(tools, executor, log));
 
     const app = await createApp({
       log,

@@ -9,15 +9,9 @@ import type { Agent, AgentProfile, AgentService } from './public.ts';
 interface HostDeps {
   agents: Pick<AgentService, 'get'>;
   models: Pick<ModelGateway, 'resolve'>;
-  tools: Pick<ToolService, 'select' | 'list'>;
+  tools: Pick<ToolService, 'select'>;
   numbers: Pick<Numbers, 'idOf'>;
 }
-
-/** The tools that agent nodes have for a category of the registry. Agents of accounts search their own documents. */
-const NODE_TOOLS: Readonly<Record<string, (agent: Agent) => unknown>> = {
-  knowledge: ({ source, id }) => ({ type: 'knowledge', ...(source === 'account' && { agent_id: id }) }),
-  network: () => 'http',
-};
 
 /** `AgentsForNodes` on the side of the host. */
 export function createAgentHost({ agents, models, tools, numbers }: HostDeps) {
@@ -34,10 +28,11 @@ export function createAgentHost({ agents, models, tools, numbers }: HostDeps) {
   };
 
   const toolsOf = async (principal: Principal, agent: Agent): Promise<unknown[]> => {
-    const selected = await tools.select(agent.tools, { principal, agentId: agent.id, settings: agent.toolSettings });
-    const names = new Set(selected.map(({ name }) => name));
-    const categories = new Set(tools.list().flatMap(({ name, category }) => (names.has(name) ? [category] : [])));
-    return Object.entries(NODE_TOOLS).flatMap(([category, tool]) => (categories.has(category) ? [tool(agent)] : []));
+    const { id: agentId, source, toolSettings } = agent;
+    // Agents of accounts search their own documents.
+    const settings = { ...(source === 'account' && { search_knowledge: { knowledge_base_ids: [] } }), ...toolSettings };
+    const selected = await tools.select(agent.tools, { principal, agentId, settings });
+    return selected.map(({ name }) => ({ ...new Map(Object.entries(settings)).get(name), type: name }));
   };
 
   return {
@@ -46,6 +41,7 @@ export function createAgentHost({ agents, models, tools, numbers }: HostDeps) {
       const numbered = /^\d{1,16}$/.test(wanted) ? await numbers.idOf('agent', Number(wanted)) : undefined;
       const agent = await agents.get(principal, numbered ?? wanted);
       return {
+        id: agent.id,
         name: agent.name,
         instructions: fillPrompt(agent.promptTemplate, {}),
         ...modelOf(agent),

@@ -1,5 +1,6 @@
 import { databaseService } from '../../core/data/database.ts';
 import { createNumbers } from '../../core/data/numbers.ts';
+import { outboundService } from '../../core/outbound/outbound.ts';
 import { definePlugin } from '../../core/plugin.ts';
 import { Type } from '../../core/schema.ts';
 import { modelService } from '../../runtime/models/index.ts';
@@ -15,6 +16,7 @@ import { researchRoutes } from './routes/research.ts';
 import { studioRoutes } from './routes/studio.ts';
 import { tasksRoutes } from './routes/tasks.ts';
 import { createAgentService } from './service.ts';
+import { httpTool } from './tools/http.ts';
 
 export default definePlugin({
   name: 'agents',
@@ -49,13 +51,14 @@ export default definePlugin({
   requires: {
     database: databaseService,
     models: modelService,
+    outbound: outboundService,
     pool: poolService,
     runs: runService,
     tools: toolService,
   },
   provides: { agents: agentService, profiles: profileService, runner: agentRunner },
 
-  setup({ config, services: { database, models, pool, runs, tools }, log }) {
+  setup({ config, services: { database, models, outbound, pool, runs, tools }, log }) {
     const { folder, perAccount, accountTools } = config;
     const modelKeys = models.list().map(({ key }) => key);
     const catalogue = loadCatalogue({ folder, models: modelKeys });
@@ -75,6 +78,7 @@ export default definePlugin({
     return {
       services: { agents, profiles, runner: createAgentRunner({ tools, runs, retry }) },
       nodes: [new URL('./nodes/model.ts', import.meta.url)],
+      tools: [httpTool(outbound)],
       routes: [studioRoutes(agents), researchRoutes(agents), tasksRoutes(profiles, models)],
       async ready() {
         await database.ready();

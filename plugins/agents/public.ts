@@ -107,6 +107,8 @@ export const agentService = defineService<AgentService>('agents');
 
 /** An agent as nodes of workflows see it. */
 export interface AgentProfile {
+  /** Absent: an agent that stands in the node itself. */
+  id?: string;
   name: string;
   /** The prompt template, with its places saying that there is nothing. */
   instructions: string;

@@ -11,6 +11,7 @@ import { type DataSourceQuery, dataSourceService } from './public.ts';
 import { lowcodeRoutes } from './routes/lowcode.ts';
 import { createDataSourceService } from './service.ts';
 import { createSqlGuard } from './sql/guard.ts';
+import { dataSourceTools } from './tools.ts';
 
 const MIB = 1024 * 1024;
 const count = (value: number, maximum: number, description: string) =>
@@ -65,6 +66,10 @@ export default definePlugin({
       query: ({ principal, signal }: HostCaller, id: string, query: DataSourceQuery) =>
         dataSources.query(principal, id, query, signal),
     });
-    return { services: { dataSources }, routes: [lowcodeRoutes(dataSources)] };
+    return {
+      services: { dataSources },
+      routes: [lowcodeRoutes(dataSources)],
+      tools: dataSourceTools(dataSources),
+    };
   },
 });

@@ -18,6 +18,7 @@ import { createDocuments } from './service/documents.ts';
 import { createParts } from './service/parts.ts';
 import { createSearch } from './service/search.ts';
 import { createKnowledgeService } from './service.ts';
+import { knowledgeTools } from './tools.ts';
 
 const mebibytes = (value: number, description: string) =>
   Type.Integer({ minimum: 1, maximum: 200, default: value, description: `${description}, MiB` });
@@ -90,6 +91,7 @@ export default definePlugin({
         ...(agentDocuments ? studioRoutes(agentDocuments, agentFileBytes) : []),
       ],
       nodes: [new URL('./nodes/read.ts', import.meta.url)],
+      tools: knowledgeTools(knowledge),
       runKinds: [importRunKind(parts, { pages: config.pages, characters: config.characters })],
       async ready() {
         await database.ready();

@@ -13,6 +13,7 @@ import { createNodeTypes } from './service/node-types.ts';
 import { createParts } from './service/parts.ts';
 import { createWorkflowService, finishDeletions } from './service/workflows.ts';
 import { executionSocket } from './socket.ts';
+import { workflowTools } from './tools.ts';
 
 const count = (value: number, maximum: number, description: string) =>
   Type.Integer({ minimum: 1, maximum, default: value, description });
@@ -58,6 +59,7 @@ export default definePlugin({
       sockets: [executionSocket(executions)],
       nodes: nodeFiles,
       runKinds: [workflowRunKind(parts, graphs, types)],
+      tools: workflowTools({ workflows, executions, runs: services.runs, ...parts.options }),
       ready: () => finishDeletions(parts),
     };
   },

@@ -191,8 +191,17 @@ export interface WorkflowService {
 }
 
 export interface ExecutionService {
-  /** @throws {AppError} WORKFLOW_INVALID, WORKFLOW_STOPPED, TENANT_BUSY */
-  start(principal: Principal, workflowId: string, inputData: Record<string, unknown>): Promise<Execution>;
+  /**
+   * @param options.id makes it repeatable: the same id a second time is the same execution
+   * @param options.nested an agent starts it: how many of them stand between it and the first workflow
+   * @throws {AppError} WORKFLOW_INVALID, WORKFLOW_STOPPED, TENANT_BUSY
+   */
+  start(
+    principal: Principal,
+    workflowId: string,
+    inputData: Record<string, unknown>,
+    options?: { id?: string; nested?: number },
+  ): Promise<Execution>;
   list(
     principal: Principal,
     filter: { workflowId?: string | undefined; status?: ExecutionStatus | undefined; search?: string | undefined },

@@ -25,14 +25,16 @@ export function createToolService({ log }: { log: Logger }): ToolService {
   const entries = new Map<string, Entry>();
   const sorted = () => [...entries.values()].sort((a, b) => (a.tool.name < b.tool.name ? -1 : 1));
 
-  const isAvailable = async ({ tool }: Entry, scope: ToolScope): Promise<boolean> => {
-    if (tool.available === undefined) return true;
+  /** What the model is told of a tool; undefined where it is of no use. */
+  const offered = async (entry: Entry, scope: ToolScope): Promise<ModelTool | undefined> => {
+    const { tool } = entry;
     try {
-      return await tool.available(scope);
+      if (tool.available && !(await tool.available(scope))) return undefined;
+      return tailoredTo(scope, entry).model;
     } catch (error) {
       // One tool that cannot tell must not take the answer down with it.
-      log.warn({ err: error, tool: tool.name }, 'tools: whether a tool is available could not be found out');
-      return false;
+      log.warn({ err: error, tool: tool.name }, 'tools: a tool is left out');
+      return undefined;
     }
   };
 
@@ -50,23 +52,39 @@ export function createToolService({ log }: { log: Logger }): ToolService {
 
     categories: () => [...new Set([...entries.values()].map(({ tool }) => tool.category))].sort(),
 
-    async select(selection, scope) {
+    async select(selection, given) {
+      const scope = ordinary(given);
       const chosen = sorted().filter(({ tool }) => isSelected(tool, selection));
-      const available = await Promise.all(chosen.map((entry) => isAvailable(entry, scope)));
-      return chosen.filter((_, at) => available[at]).map(({ model }) => model);
+      const models = await Promise.all(chosen.map((entry) => offered(entry, scope)));
+      return models.filter((model) => model !== undefined);
     },
 
     async call(request) {
       const entry = entries.get(request.name);
       if (entry === undefined) throw toolUnknown(request.name);
+      const scope = ordinary(request.scope);
+      const { check } = tailoredTo(scope, entry);
       // A copy: defaults are filled in place, and what was asked for is in events already.
       return callInTime(
         entry.tool,
-        request,
-        entry.check(structuredClone(request.arguments)) as ToolCallRequest['arguments'],
+        { ...request, scope },
+        check(structuredClone(request.arguments)) as ToolCallRequest['arguments'],
       );
     },
   };
+}
+
+/** A model acts for a person, but never as an administrator: whoever talks it into something gains nothing. */
+const ordinary = (scope: ToolScope): ToolScope => ({
+  ...scope,
+  principal: { ...scope.principal, roles: scope.principal.roles.filter((role) => role !== 'admin') },
+});
+
+/** The tool as its settings in this place make it. */
+function tailoredTo({ settings }: ToolScope, entry: Entry): Pick<Entry, 'model' | 'check'> {
+  const { tool } = entry;
+  const own = settings !== undefined && Object.hasOwn(settings, tool.name) ? settings[tool.name] : undefined;
+  return own === undefined || tool.tailored === undefined ? entry : entryOf({ ...tool, ...tool.tailored(own) });
 }
 
 function isSelected({ name, category }: ToolDefinition, { names, disabledCategories = [] }: ToolSelection): boolean {

@@ -10,6 +10,7 @@ import {
   type ModelRequest,
   type ModelResult,
   modelService,
+  type ResolvedModel,
 } from '../../../runtime/models/index.ts';
 import { emitUsage } from '../../../runtime/usage/for-nodes.ts';
 import type { ModelAnswer, ModelCall, NodeEvents } from '../loop/call.ts';
@@ -58,7 +59,7 @@ export default defineNode({
         ...(offline && { metadata: offline }),
       };
       try {
-        return await ask(context, request);
+        return await ask(context, request, model);
       } catch (error) {
         const tooLong = error instanceof AppError && error.code === 'MODEL_CONTEXT_TOO_LONG';
         if (!tooLong || at === SHARES.length - 1) throw error;
@@ -75,11 +76,16 @@ const say = <Type extends keyof NodeEvents>({ emit }: Pick<Context, 'emit'>, typ
   emit(type, { ...data });
 
 /** Streams one answer. */
-async function ask(context: Context, request: ModelRequest): Promise<ModelAnswer> {
+async function ask(
+  context: Context,
+  request: ModelRequest,
+  { key, offline: stoodIn }: Pick<ResolvedModel, 'key' | 'offline'>,
+): Promise<ModelAnswer> {
   const { input, signal, log, service } = context;
   const result = emptyResult();
   const idOf = createCallIds();
   const announced = new Set<number>();
+  let answering = stoodIn ? 'offline' : key;
   const batches = createBatches((type: 'text' | 'thinking', text) => say(context, type, { text }), BATCHES);
   const announce = (index: number, given: string, name: string) => {
     if (name === '' || announced.has(index)) return;
@@ -96,12 +102,16 @@ async function ask(context: Context, request: ModelRequest): Promise<ModelAnswer
         const { type, error, ...rest } = event;
         log('warn', `model ${type}`, { ...rest, code: error.code });
         if (type === 'retry') say(context, type, event);
-        else say(context, type, event);
+        else {
+          answering = event.to;
+          say(context, type, event);
+        }
       }
     }
   } catch (error) {
     // What was begun was paid for.
-    if (result.text !== '' || result.thinking !== '') emitUsage(context, unfinished(result, request));
+    if (result.text !== '' || result.thinking !== '')
+      emitUsage(context, { ...unfinished(result, request), model: answering });
     throw error;
   } finally {
     batches.flush();

@@ -31,6 +31,8 @@ export interface ExecutionInput {
   input: Record<string, unknown>;
   /** Steps of an earlier execution that are kept, see `retry`. */
   reuse?: { executionId: string; fromNode?: string };
+  /** An agent has started it: how many of them stand between it and the first workflow. */
+  nested?: number;
 }
 
 export interface EngineParts {

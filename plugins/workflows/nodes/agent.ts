@@ -1,8 +1,9 @@
-import { AppError, toErrorRecord } from '../../../core/errors.ts';
+import { AppError } from '../../../core/errors.ts';
 import { defineNode, type NodeContext } from '../../../core/node.ts';
 import { freeObject, Type } from '../../../core/schema.ts';
 import { essence, textOf } from '../../../runtime/graph/index.ts';
 import type { ModelMessage, ToolCall } from '../../../runtime/models/index.ts';
+import { cutText, tellFailure, tellResult } from '../../../runtime/tools/telling.ts';
 import { checkBudget } from '../../../runtime/usage/for-nodes.ts';
 import type { AgentProfile } from '../../agents/public.ts';
 import { agentProfiles, hostService } from './parts/host.ts';
@@ -63,8 +64,8 @@ export default defineNode({
       editor: 'json',
       label: { zh: '工具', en: 'Tools' },
       hint: {
-        zh: '"http"、{"type":"data_source","data_source_id":…}、{"type":"knowledge",…}',
-        en: '"http", {"type":"data_source","data_source_id":…}, {"type":"knowledge",…}',
+        zh: '"http"、{"type":"data_source","data_source_id":…}、{"type":"knowledge",…}，或任一已注册工具的名称',
+        en: '"http", {"type":"data_source","data_source_id":…}, {"type":"knowledge",…}, or the name of any registered tool',
       },
     }),
     max_iterations: Type.Integer({
@@ -88,7 +89,8 @@ export default defineNode({
       : inlineProfile(config.instructions);
     const prompt = config.prompt ?? textOf(essence(input));
     if (prompt.trim() === '') throw promptMissing();
-    const tools = createTools(config.tools.length > 0 ? config.tools : (profile.tools ?? []), context);
+    const wanted = config.tools.length > 0 ? config.tools : (profile.tools ?? []);
+    const tools = await createTools(wanted, context, profile.id);
     const definitions = [...tools.values()].map(({ definition }) => definition);
     const choice = { provider: config.provider ?? profile.provider, model: config.model ?? profile.model };
     const maxTokens = config.max_tokens ?? profile.maxTokens;
@@ -151,22 +153,12 @@ async function useTool(
     if (tool === undefined)
       throw new Error(`There is no tool ${name}; there are: ${[...tools.keys()].join(', ') || 'none'}`);
     if (call.arguments === null) throw new Error(`The arguments are not a JSON object: ${call.invalid ?? ''}`);
-    content = cut(textOf(await tool.call(call.arguments, `${idempotencyKey}:${place}`)), MAX_RESULT);
+    content = cutText(tellResult(await tool.call(call.arguments, `${idempotencyKey}:${place}`)), MAX_RESULT);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     status = 'failed';
-    content = `Error: ${explain(error)}`;
+    content = tellFailure(error);
   }
-  emit('update_action', { id, name, status, result: cut(content, MAX_SHOWN) });
+  emit('update_action', { id, name, status, result: cutText(content, MAX_SHOWN) });
   return { role: 'tool', toolCallId: id, content };
 }
-
-function explain(error: unknown): string {
-  if (!(error instanceof AppError)) return error instanceof Error ? error.message : String(error);
-  const { code, message, fields } = toErrorRecord(error);
-  const wrong = fields?.map(({ field, message: why }) => `${field} ${why.en}`).join('; ');
-  return `${message.en} (${code})${wrong ? `: ${wrong}` : ''}`;
-}
-
-const cut = (text: string, most: number) =>
-  text.length <= most ? text : `${text.slice(0, most)}\n[cut off: ${text.length} characters in all]`;

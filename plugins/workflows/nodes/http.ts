@@ -1,6 +1,4 @@
 import { defineNode } from '../../../core/node.ts';
-import { outboundService } from '../../../core/outbound/outbound.ts';
-import { freeObject, oneOf, Type } from '../../../core/schema.ts';
 import {
   BODY_TYPES,
   encodeBody,
@@ -10,7 +8,9 @@ import {
   readResponse,
   refuseStatus,
   withQuery,
-} from './parts/http-call.ts';
+} from '../../../core/outbound/http-call.ts';
+import { outboundService } from '../../../core/outbound/outbound.ts';
+import { freeObject, oneOf, Type } from '../../../core/schema.ts';
 
 const UNSAFE = new Set(['POST', 'PATCH', 'PUT', 'DELETE']);
 

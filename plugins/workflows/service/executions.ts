@@ -37,9 +37,13 @@ export function createExecutionService(parts: WorkflowParts, graphs: Graphs): Ex
     scope: { tenantId: string; ownerId: string },
     input: ExecutionInput,
     name: string,
+    id?: string,
   ): Promise<Execution> => {
     const search = `${name} ${JSON.stringify(input.input)}`;
-    const run = await runs.start(ownerOf(scope), RUN_KIND, input, { meta: { subject: input.workflowId, search } });
+    const run = await runs.start(ownerOf(scope), RUN_KIND, input, {
+      meta: { subject: input.workflowId, search },
+      ...(id !== undefined && { id }),
+    });
     // It has begun by now, or not; what was asked for is that it is accepted.
     return { ...executionView(run), status: 'pending', startedAt: null };
   };
@@ -53,12 +57,13 @@ export function createExecutionService(parts: WorkflowParts, graphs: Graphs): Ex
   };
 
   return {
-    async start(principal, workflowId, inputData) {
+    async start(principal, workflowId, inputData, { id, nested } = {}) {
       const workflow = await findWorkflow(parts, principal, workflowId);
       if (workflow.status === 'stopped') throw workflowStopped();
       const { version, name } = workflow;
       await graphs.get(workflow, workflowId, version);
-      return begin(workflow, { workflowId, version, input: inputData }, name);
+      const input = { workflowId, version, input: inputData, ...(nested !== undefined && { nested }) };
+      return begin(workflow, input, name, id);
     },
 
     async list(principal, { workflowId, status, search }, { offset, limit }) {

@@ -43,14 +43,22 @@ async function profile(agent: Agent, tools: ToolDefinition[] = [], usable: strin
   return host.profile({ principal }, ' 7 ');
 }
 
-test('the tools of an agent as agent nodes have them: what is selected, registered and available', async () => {
-  const both = { ...own, tools: { names: ['category:knowledge', 'fetch'] } };
-  const all = [tool('search', 'knowledge'), tool('fetch', 'network'), tool('todo', 'todo')];
-  assert.deepEqual((await profile(both, all)).tools, [{ type: 'knowledge', agent_id: 'own-1' }, 'http']);
-  assert.deepEqual((await profile({ ...both, source: 'catalogue' }, all)).tools, [{ type: 'knowledge' }, 'http']);
+test('the tools of an agent as agent nodes have them: what is selected, registered and available, with its settings', async () => {
+  const both = {
+    ...own,
+    tools: { names: ['category:knowledge', 'fetch'] },
+    toolSettings: { fetch: { methods: ['GET', 'POST'] } },
+  };
+  const all = [tool('search_knowledge', 'knowledge'), tool('fetch', 'network'), tool('todo', 'todo')];
+  const fetch = { type: 'fetch', methods: ['GET', 'POST'] };
+  // Agents of accounts search their own documents, those of the catalogue all that the person has.
+  const search = { type: 'search_knowledge' };
+  assert.deepEqual((await profile(both, all)).tools, [fetch, { ...search, knowledge_base_ids: [] }]);
+  assert.deepEqual((await profile({ ...both, source: 'catalogue' }, all)).tools, [fetch, search]);
+  assert.equal((await profile(both)).id, 'own-1');
   assert.deepEqual((await profile({ ...own, tools: { names: [] } }, all)).tools, []);
   assert.deepEqual((await profile(both)).tools, []);
-  assert.deepEqual((await profile(both, [tool('search', 'knowledge', false)])).tools, []);
+  assert.deepEqual((await profile(both, [tool('search_knowledge', 'knowledge', false)])).tools, []);
 });
 
 test('the model: an account’s own choice, the first of the catalogue’s with credentials, else none', async () => {

@@ -45,24 +45,31 @@ export const searchOptions = ({
 /** Key `agents`. */
 export const agentProfiles = defineService<AgentsForNodes>('agents');
 
+/** A service of the host where it has it. */
+export function optionalService<T>(find: (key: ServiceKey<T>) => T, key: ServiceKey<T>): T | undefined {
+  try {
+    return find(key);
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'SERVICE_NOT_AVAILABLE') return undefined;
+    throw error;
+  }
+}
+
 /**
  * A service of the host, or a failure that names the plugin to be switched on.
  *
  * @throws {AppError} PLUGIN_REQUIRED
  */
 export function hostService<T>(find: (key: ServiceKey<T>) => T, key: ServiceKey<T>): T {
-  try {
-    return find(key);
-  } catch (error) {
-    if (!(error instanceof AppError) || error.code !== 'SERVICE_NOT_AVAILABLE') throw error;
-    throw new AppError(
-      'unavailable',
-      'PLUGIN_REQUIRED',
-      {
-        zh: `该节点需要插件 ${key.name}，但本服务器没有启用它`,
-        en: `This node needs the plugin ${key.name}, which is not enabled on this server`,
-      },
-      { details: { plugin: key.name } },
-    );
-  }
+  const service = optionalService(find, key);
+  if (service !== undefined) return service;
+  throw new AppError(
+    'unavailable',
+    'PLUGIN_REQUIRED',
+    {
+      zh: `该节点需要插件 ${key.name}，但本服务器没有启用它`,
+      en: `This node needs the plugin ${key.name}, which is not enabled on this server`,
+    },
+    { details: { plugin: key.name } },
+  );
 }

@@ -4,9 +4,10 @@ import { createCheck } from '../../../../core/node-check.ts';
 import { outboundService } from '../../../../core/outbound/outbound.ts';
 import { type TSchema, Type } from '../../../../core/schema.ts';
 import type { ModelTool } from '../../../../runtime/models/index.ts';
+import { toolsForNodes } from '../../../../runtime/tools/for-nodes.ts';
+import { createHttpTool } from '../../../../runtime/tools/http-tool.ts';
 import { queryData } from './data-query.ts';
-import { dataSourcesForNodes, hostService, knowledgeSearch, searchOptions } from './host.ts';
-import { encodeBody, METHODS, readHeaders, readResponse, withQuery } from './http-call.ts';
+import { dataSourcesForNodes, hostService, knowledgeSearch, optionalService, searchOptions } from './host.ts';
 
 /** A tool of an agent node: what the model is told, and what is done. */
 export interface AgentTool {
@@ -34,58 +35,18 @@ const invalid = (zh: string, en: string) => new AppError('invalid', 'AGENT_TOOL_
 const texts = (value: unknown): string[] =>
   Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
 
-/** `methods`: which may be used (default GET alone); `base_url`: nothing outside it; `headers`: sent along there. */
 const http: Maker = {
   name: 'http_request',
   make(settings, { service, signal }) {
     const outbound = service(outboundService);
-    const base =
-      typeof settings.base_url === 'string' && settings.base_url !== '' ? withQuery(settings.base_url) : undefined;
-    const allowed = METHODS.filter((method) => texts(settings.methods ?? ['GET']).includes(method));
-    if (allowed.length === 0) throw invalid('http 工具没有可用的方法', 'the http tool has no usable method');
-    const headers =
-      base && typeof settings.headers === 'object' && settings.headers !== null
-        ? readHeaders(settings.headers as Settings)
-        : {};
+    const { description, parameters, call } = createHttpTool(settings);
     return {
-      description: `Sends an HTTP request (${allowed.join(', ')})${base ? ` below ${base.origin}${base.pathname}` : ''} and returns status and body.`,
-      parameters: Type.Object({
-        url: Type.String({
-          description: base ? 'path below the base address, or a whole URL' : 'an http or https URL',
-        }),
-        method: Type.Optional(Type.Enum(allowed)),
-        query: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-        body: Type.Optional(Type.Unknown({ description: 'sent as JSON' })),
-      }),
-      async call({ url: address, method = allowed[0], query, body }, idempotencyKey) {
-        const url = within(base, String(address), query as Settings | undefined);
-        const encoded = encodeBody('json', method === 'GET' || method === 'HEAD' ? undefined : body);
-        const response = await outbound.request(url, {
-          method: String(method),
-          headers: {
-            ...(encoded.contentType && { 'content-type': encoded.contentType }),
-            ...(method !== 'GET' && method !== 'HEAD' && { 'idempotency-key': idempotencyKey }),
-            ...headers,
-          },
-          ...(encoded.body !== undefined && { body: encoded.body }),
-          signal,
-        });
-        const { status, body: answer } = readResponse(response, 'auto');
-        return { status, body: answer };
-      },
+      description,
+      parameters,
+      call: (args, idempotencyKey) => call(args, { outbound, idempotencyKey, signal }),
     };
   },
 };
-
-function within(base: URL | undefined, address: string, query: Settings | undefined): URL {
-  if (base === undefined) return withQuery(address, query);
-  const folder = base.pathname.endsWith('/') ? base.pathname : `${base.pathname}/`;
-  const url = URL.parse(address.replace(/^\/+/, ''), `${base.origin}${folder}`);
-  if (url?.origin !== base.origin || !`${url.pathname}/`.startsWith(folder)) {
-    throw invalid('地址不在允许的范围内', `the address is outside ${base.origin}${base.pathname}`);
-  }
-  return withQuery(url.href, query);
-}
 
 const dataSource: Maker = {
   name: 'query_data',
@@ -124,37 +85,79 @@ const knowledge: Maker = {
 const MAKERS: Readonly<Record<string, Maker>> = { http, data_source: dataSource, knowledge };
 
 /**
- * The tools of an agent node from its configuration: `'http'`, or `{type: 'http', name?, description?, …}`; types are `http`,
- * `data_source` and `knowledge`.
+ * The tools of an agent node from its configuration: `'http'`, or `{type: 'http', name?, description?, …settings}`. Types are `http`,
+ * `data_source` and `knowledge`, and the name of any tool of the registry.
  *
+ * @param agentId agent for which the tools work
  * @throws {AppError} AGENT_TOOL_INVALID, PLUGIN_REQUIRED
  */
-export function createTools(entries: readonly unknown[], host: Host): Map<string, AgentTool> {
+export async function createTools(
+  entries: readonly unknown[],
+  host: Host,
+  agentId?: string,
+): Promise<Map<string, AgentTool>> {
   if (entries.length > MAX_TOOLS) throw invalid(`工具超过 ${MAX_TOOLS} 个`, `more than ${MAX_TOOLS} tools`);
   const tools = new Map<string, AgentTool>();
   for (const entry of entries) {
     const settings = (typeof entry === 'string' ? { type: entry } : entry) as Settings;
-    const maker = Object.hasOwn(MAKERS, String(settings?.type)) ? MAKERS[String(settings.type)] : undefined;
-    if (maker === undefined) {
-      const known = Object.keys(MAKERS).join(', ');
-      throw invalid(
-        `未知的工具 ${String(settings?.type)}，可用：${known}`,
-        `unknown tool ${String(settings?.type)}, known are ${known}`,
-      );
-    }
-    const name = freeName(typeof settings.name === 'string' ? settings.name : maker.name, tools);
-    const { description, parameters, call } = maker.make(settings, host);
-    const check = createCheck('INPUT', name, parameters);
+    const type = String(settings?.type);
+    const { name: given, made } = Object.hasOwn(MAKERS, type)
+      ? makeOwn(MAKERS[type] as Maker, settings, host)
+      : await ofRegistry(type, settings, host, agentId);
+    const name = freeName(typeof settings.name === 'string' ? settings.name : given, tools);
+    const { description, parameters, call } = made(name);
     tools.set(name, {
       definition: {
         name,
         description: typeof settings.description === 'string' ? `${settings.description}\n${description}` : description,
-        parameters: JSON.parse(JSON.stringify(parameters)),
+        parameters,
       },
-      call: async (args, idempotencyKey) => call(check(args) as Settings, idempotencyKey),
+      call,
     });
   }
   return tools;
+}
+
+/** A tool that is carried out in this thread. */
+function makeOwn({ name, make }: Maker, settings: Settings, host: Host): Made {
+  const { description, parameters, call } = make(settings, host);
+  return {
+    name,
+    made(shown) {
+      const check = createCheck('INPUT', shown, parameters);
+      return {
+        description,
+        parameters: JSON.parse(JSON.stringify(parameters)),
+        call: async (args, idempotencyKey) => call(check(args) as Settings, idempotencyKey),
+      };
+    },
+  };
+}
+
+/** A tool of the registry, which the host carries out for whoever started the run. */
+async function ofRegistry(type: string, entry: Settings, { service }: Host, agentId?: string): Promise<Made> {
+  const unknown = () => {
+    const known = Object.keys(MAKERS).join(', ');
+    return invalid(
+      `没有可用的工具 ${type}；可用：${known}，以及本服务器已注册的工具`,
+      `there is no tool ${type} here; there are ${known}, and the tools that are registered on this server`,
+    );
+  };
+  const { type: _type, name: _name, description: _description, ...settings } = entry;
+  const use = { name: type, settings, ...(agentId !== undefined && { agentId }) };
+  const registry = optionalService(service, toolsForNodes);
+  const tool = await registry?.describe(use);
+  if (registry === undefined || tool === undefined) throw unknown();
+  const { name, description, parameters } = tool;
+  const call: AgentTool['call'] = (args, idempotencyKey) => registry.call(use, args, idempotencyKey);
+  return { name, made: () => ({ description, parameters, call }) };
+}
+
+interface Made {
+  /** Name for the model when the configuration has none. */
+  name: string;
+  /** @param shown the name that the model gets to see */
+  made(shown: string): Pick<ModelTool, 'description' | 'parameters'> & Pick<AgentTool, 'call'>;
 }
 
 function freeName(wanted: string, taken: ReadonlyMap<string, unknown>): string {

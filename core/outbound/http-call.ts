@@ -1,5 +1,5 @@
-import { AppError } from '../../../../core/errors.ts';
-import type { OutboundResponse } from '../../../../core/outbound/outbound.ts';
+import { AppError } from '../errors.ts';
+import type { OutboundResponse } from './outbound.ts';
 
 export const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'] as const;
 export const BODY_TYPES = ['none', 'json', 'text', 'form'] as const;
