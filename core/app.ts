@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import { auditService } from './audit.ts';
 import { authenticatorService } from './auth.ts';
 import { createHost, type Host, type ProvidedService } from './host.ts';
 import { createRateLimiter } from './http/limits.ts';
@@ -48,6 +49,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       routeSets: [...options.routes, ...host.routes],
       sockets: host.sockets,
       authenticator: host.find(authenticatorService),
+      audit: host.find(auditService),
       limiter: createRateLimiter(manifest.http.limits),
       notReady: async () => ({ ...(await options.notReady()), ...(await host.notReady()) }),
     });

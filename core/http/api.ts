@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import type { Context } from 'koa';
+import type { AuditService } from '../audit.ts';
 import type { Authenticator, TokenCheck } from '../auth.ts';
 import { chooseContract, type TokenEvidence } from '../contracts/choose.ts';
 import type { Contract, ContractName, JsonSchema, Language, PageOptions } from '../contracts/contract.ts';
@@ -8,12 +9,21 @@ import { contracts, mergedFailure } from '../contracts/merged.ts';
 import { AppError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { type TSchema, Type } from '../schema.ts';
+import { addIds, beginDeed, type Deed, noteDeed } from './audit-trail.ts';
 import { bodyKind, readForm, readJson } from './body.ts';
 import { sendEvents } from './event-stream.ts';
 import { admit, bearerOf, unauthenticated } from './gate.ts';
 import type { RateLimiter } from './limits.ts';
 import { sendFailure, sendReply } from './reply.ts';
-import { EventStream, type Paging, type RequestInfo, type Route, type RouteSet, type UploadedFile } from './route.ts';
+import {
+  EventStream,
+  type Paging,
+  ReplyWith,
+  type RequestInfo,
+  type Route,
+  type RouteSet,
+  type UploadedFile,
+} from './route.ts';
 import { asJson, fromWire, type NumberLookup, toWire } from './shape.ts';
 import { type Check, compileCheck, validationFailed } from './validate.ts';
 
@@ -26,6 +36,7 @@ export interface ApiOptions {
   numbers: NumberLookup;
   authenticator: Authenticator | undefined;
   limiter: RateLimiter;
+  audit?: AuditService | undefined;
 }
 
 /** One route of one contract, ready to serve. */
@@ -38,6 +49,8 @@ interface Endpoint {
   query: { schema: JsonSchema; check: Check };
   params: { schema: JsonSchema; check: Check };
   body: { schema: JsonSchema; check: Check } | undefined;
+  /** Names of the ids in the data of an answer. */
+  idFields: string[];
 }
 
 /** What is known of a request from the moment it arrives. */
@@ -65,7 +78,7 @@ export interface Api {
  *
  * @throws {Error} when two plugins bring the same method and path for one contract
  */
-export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOptions): Api {
+export function createApi({ routeSets, numbers, authenticator, limiter, audit }: ApiOptions): Api {
   const endpoints = collectEndpoints(routeSets);
   const streams = new Set<AbortController>();
   const byShape = methodsByShape(endpoints);
@@ -98,6 +111,7 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
     token: TokenCheck,
     params: readonly string[],
     early: EarlyBody | undefined,
+    deed: Deed,
   ) => {
     const { contract, route } = endpoint;
     const { state } = ctx;
@@ -107,9 +121,11 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
     }
     const events = route.replyType === 'events';
     const principal = await admit(ctx, route.auth, token, authenticator, events);
+    if (principal) deed.actor = principal;
     const path = Object.fromEntries(endpoint.paramNames.map((name, at) => [name, params[at]]));
     const convert = ({ schema }: { schema: JsonSchema }, value: unknown) => fromWire(schema, value, contract, numbers);
     const checkedParams = await convert(endpoint.params, endpoint.params.check(path));
+    addIds(deed, [...params, ...Object.values(checkedParams as object)]);
     const query = endpoint.query.check({ ...ctx.query }) as Record<string, unknown>;
     const { value: rawBody, files } = endpoint.body
       ? await readBody(ctx, route, early)
@@ -138,6 +154,9 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
         },
         signal: end.signal,
         header: (name) => ctx.get(name) || undefined,
+        identify: (account) => {
+          deed.actor ??= account;
+        },
       };
       const value = await route.handler({
         principal: principal as never,
@@ -154,6 +173,8 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
         ctx.status = 200;
         ctx.type = 'text/event-stream; charset=utf-8';
       } else if (value instanceof EventStream) {
+        ctx.status = 200;
+        noteDeed(audit, ctx, deed);
         streams.add(end);
         end.signal.addEventListener('abort', () => streams.delete(end), { once: true });
         const shape = (schema: TSchema, data: unknown) => toWire(asJson(schema), data, contract, numbers);
@@ -162,7 +183,15 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
           return now.kind === token.kind && 'identity' in now && !now.identity.blocked;
         });
       } else {
-        await sendReply(ctx, route, value, { contract, numbers, language: state.language, paging });
+        const data = await sendReply(ctx, route, value, { contract, numbers, language: state.language, paging });
+        for (const shown of [value instanceof ReplyWith ? value.data : value, data]) {
+          if (typeof shown === 'object' && shown !== null) {
+            addIds(
+              deed,
+              endpoint.idFields.map((name) => (shown as Record<string, unknown>)[name]),
+            );
+          }
+        }
       }
     } finally {
       await Promise.all(Object.values(files).map((file) => file && rm(file.path, { force: true })));
@@ -178,6 +207,7 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
       const candidates = [...new Set([...(documentedRoutes.get(key) ?? []), ...found.keys()])];
       let names: readonly ContractName[] = candidates;
       let endpoint: Endpoint | undefined;
+      let deed: Deed | undefined;
       try {
         const token = await check(ctx, [...found.values()]);
         const early = candidates.length > 1 && method === 'POST' ? await readEarly(ctx) : undefined;
@@ -202,10 +232,14 @@ export function createApi({ routeSets, numbers, authenticator, limiter }: ApiOpt
         }
         endpoint = found.get(choice.contract);
         if (endpoint === undefined) throw notFound();
-        await run(ctx, endpoint, token, params, early);
+        const { path, summary, limit } = endpoint.route;
+        const what = { contract: choice.contract, route: `/api/v1${path}`, action: summary, login: limit === 'login' };
+        deed = beginDeed(what, token);
+        await run(ctx, endpoint, token, params, early, deed);
       } catch (error) {
         fail(ctx, error, names, endpoint?.codes);
       }
+      if (deed) noteDeed(audit, ctx, deed);
     },
 
     async refuse(ctx) {
@@ -285,11 +319,20 @@ function endpointOf(contract: Contract, codes: RouteSet['codes'], route: Route):
     pageOptions,
     query: { schema: query, check: compileCheck(query, contract, 'text') },
     params: { schema: params, check: compileCheck(params, contract, 'text') },
+    idFields: idFieldsOf(route),
     body: route.body && {
       schema: asJson(route.body),
       check: compileCheck(asJson(route.body), contract, (route.bodyType ?? 'json') === 'json' ? 'json' : 'text'),
     },
   };
+}
+
+/** What of an answer is an id, for the audit log. */
+function idFieldsOf(route: Route): string[] {
+  const properties = (route.reply && asJson(route.reply).properties) as Record<string, JsonSchema> | undefined;
+  return Object.entries(properties ?? {}).flatMap(([name, schema]) =>
+    name === 'id' || schema['x-koagent-id'] !== undefined ? [name] : [],
+  );
 }
 
 /** The query of a route with the contract's paging fields. */

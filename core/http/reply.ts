@@ -12,16 +12,20 @@ export interface ReplyInfo {
   paging: PageRequest;
 }
 
-/** Sends what a handler returned: a file, nothing, or data in the contract's envelope. */
-export async function sendReply(ctx: Context, route: Route, value: unknown, info: ReplyInfo): Promise<void> {
+/**
+ * Sends what a handler returned: a file, nothing, or data in the contract's envelope.
+ *
+ * @returns the data in the form of the contract
+ */
+export async function sendReply(ctx: Context, route: Route, value: unknown, info: ReplyInfo): Promise<unknown> {
   if (value instanceof EmptyReply || route.status === 204) {
     ctx.status = value instanceof EmptyReply ? value.status : 204;
     ctx.body = null;
-    return;
+    return undefined;
   }
   if (value instanceof FileReply) {
     sendFile(ctx, value);
-    return;
+    return undefined;
   }
   const status = route.status ?? 200;
   const beside = value instanceof ReplyWith ? value.beside : undefined;
@@ -30,7 +34,7 @@ export async function sendReply(ctx: Context, route: Route, value: unknown, info
   if (ctx.method === 'GET' || ctx.method === 'HEAD') setCaching(ctx, route, info.contract, data);
   if (isKnown(ctx)) {
     ctx.status = 304;
-    return;
+    return data;
   }
   const { contract, language } = info;
   ctx.body = route.bare
@@ -42,6 +46,7 @@ export async function sendReply(ctx: Context, route: Route, value: unknown, info
         ...(route.message && { message: route.message }),
         ...(beside && { beside }),
       });
+  return data;
 }
 
 async function replyData(route: Route, value: unknown, { contract, numbers, paging }: ReplyInfo): Promise<unknown> {

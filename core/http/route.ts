@@ -21,6 +21,8 @@ export interface RequestInfo {
   /** Fires when the client goes away; runs never listen to it. */
   readonly signal: AbortSignal;
   header(name: string): string | undefined;
+  /** For the audit log: a route without a caller, such as a login, says whose account it turned out to be about. */
+  identify(account: { accountId: string; tenantId: string }): void;
 }
 
 /** Paging of a list request, already in one form for all contracts. */

@@ -1,5 +1,6 @@
 import type { TestContext } from 'node:test';
 import { Value } from 'typebox/value';
+import type { AuditService } from '../../core/audit.ts';
 import type { TokenCheck } from '../../core/auth.ts';
 import { AppError } from '../../core/errors.ts';
 import { createRateLimiter, limitsSchema } from '../../core/http/limits.ts';
@@ -41,11 +42,13 @@ export async function serveRoutes(
   routeSets: RouteSet[],
   options: Partial<HttpOptions> = {},
   sockets: SocketRoute[] = [],
+  audit?: AuditService,
 ): Promise<TestHttp> {
   const known = new Map<string, number>();
   const http = createHttpServer({
     routeSets,
     sockets,
+    audit,
     log: createLogger('silent'),
     version: '1.0.0',
     http: {

@@ -1,5 +1,7 @@
+import type { RequestInfo } from '../../../core/http/route.ts';
 import { Type, text } from '../../../core/schema.ts';
 import { EMAIL_PATTERN, MAX_EMAIL } from '../names.ts';
+import type { Account } from '../public.ts';
 
 const EMAIL = { zh: '邮箱', en: 'Email address' };
 const PASSWORD = { zh: '密码', en: 'Password' };
@@ -17,3 +19,9 @@ export const newPassword = (minLength: number, label = PASSWORD) => Type.String(
 export const givenPassword = (label = PASSWORD) => Type.String({ label, minLength: 1, maxLength: 1024 });
 
 export const givenToken = (label: { zh: string; en: string }) => Type.String({ label, minLength: 1, maxLength: 8192 });
+
+/** Whose account a request without a caller was about, for the audit log. */
+export function identified<T extends Account>(request: RequestInfo, account: T): T {
+  request.identify({ accountId: account.id, tenantId: account.homeTenantId });
+  return account;
+}

@@ -1,7 +1,7 @@
 import { defineRoute, defineRoutes } from '../../../core/http/route.ts';
 import { id, oneOf, Type, text, time } from '../../../core/schema.ts';
 import type { Account, AccountService } from '../public.ts';
-import { email, givenPassword, login, newPassword } from './fields.ts';
+import { email, givenPassword, identified, login, newPassword } from './fields.ts';
 
 const USERNAME = { zh: '用户名', en: 'User name' };
 
@@ -40,7 +40,7 @@ export const lowcodeRoutes = (accounts: AccountService) =>
         }),
         reply: Type.Object({ ...me.properties, created_at: time() }),
         errors: ['EMAIL_TAKEN', 'USERNAME_TAKEN', 'EMAIL_INVALID', 'USERNAME_INVALID', 'REGISTRATION_CLOSED'],
-        handler: async ({ body }) => view(await accounts.register(body, 'short')),
+        handler: async ({ body, request }) => view(identified(request, await accounts.register(body, 'short'))),
       }),
       defineRoute({
         method: 'POST',
@@ -55,8 +55,9 @@ export const lowcodeRoutes = (accounts: AccountService) =>
         body: Type.Object({ username: login(USERNAME), password: givenPassword() }),
         reply: Type.Object({ access_token: Type.String(), token_type: Type.Literal('bearer') }),
         errors: ['LOGIN_FAILED', 'ACCOUNT_BLOCKED'],
-        handler: async ({ body: { username, password } }) => {
-          const { accessToken } = await accounts.login('lowcode', username, password);
+        handler: async ({ body: { username, password }, request }) => {
+          const { accessToken, account } = await accounts.login('lowcode', username, password);
+          identified(request, account);
           return { access_token: accessToken, token_type: 'bearer' };
         },
       }),

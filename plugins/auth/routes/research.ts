@@ -1,7 +1,7 @@
 import { defineRoute, defineRoutes } from '../../../core/http/route.ts';
 import { id, nullable, oneOf, Type, text, time } from '../../../core/schema.ts';
 import { ACCOUNT_STATUS, type AccountService } from '../public.ts';
-import { email, givenPassword, givenToken, login, newPassword } from './fields.ts';
+import { email, givenPassword, givenToken, identified, login, newPassword } from './fields.ts';
 
 const OLD_PASSWORD = { zh: '旧密码', en: 'Old password' };
 const NEW_PASSWORD = { zh: '新密码', en: 'New password' };
@@ -32,7 +32,7 @@ export const researchRoutes = (accounts: AccountService) =>
         reply: Type.Object({ userId: id('user'), email: Type.String(), message: Type.String() }),
         errors: ['EMAIL_TAKEN', 'WEAK_PASSWORD', 'EMAIL_INVALID', 'REGISTRATION_CLOSED'],
         handler: async ({ body, request }) => {
-          const account = await accounts.register(body, 'strong');
+          const account = identified(request, await accounts.register(body, 'strong'));
           const message = request.language === 'zh' ? '注册成功，请登录' : 'Registered, please log in';
           return { userId: account.id, email: account.email, message };
         },
@@ -50,9 +50,9 @@ export const researchRoutes = (accounts: AccountService) =>
           user: Type.Object({ id: id('user'), email: Type.String(), name: Type.String(), role: role() }),
         }),
         errors: ['LOGIN_FAILED', 'ACCOUNT_BLOCKED'],
-        handler: async ({ body }) => {
+        handler: async ({ body, request }) => {
           const { account, ...issued } = await accounts.login('research', body.email, body.password);
-          const { id, email, displayName, role } = account;
+          const { id, email, displayName, role } = identified(request, account);
           return { ...issued, user: { id, email, name: displayName, role } };
         },
       }),

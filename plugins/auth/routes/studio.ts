@@ -1,7 +1,7 @@
 import { defineRoute, defineRoutes } from '../../../core/http/route.ts';
 import { id, nullable, Type, text, time } from '../../../core/schema.ts';
 import type { Account, AccountService, Tokens } from '../public.ts';
-import { email, givenPassword, givenToken, login } from './fields.ts';
+import { email, givenPassword, givenToken, identified, login } from './fields.ts';
 
 const account = Type.Object({
   id: id('user'),
@@ -55,8 +55,10 @@ export const studioRoutes = (accounts: AccountService) =>
         }),
         reply: account,
         errors: ['EMAIL_TAKEN', 'WEAK_PASSWORD', 'EMAIL_INVALID', 'REGISTRATION_CLOSED'],
-        handler: async ({ body: { email, password, nickname } }) =>
-          accountView(await accounts.register({ email, password, ...(nickname && { nickname }) }, 'strong')),
+        handler: async ({ body: { email, password, nickname }, request }) => {
+          const made = await accounts.register({ email, password, ...(nickname && { nickname }) }, 'strong');
+          return accountView(identified(request, made));
+        },
       }),
       defineRoute({
         method: 'POST',
@@ -67,7 +69,11 @@ export const studioRoutes = (accounts: AccountService) =>
         body: Type.Object({ email: login(), password: givenPassword() }),
         reply: tokens,
         errors: ['LOGIN_FAILED', 'ACCOUNT_BLOCKED'],
-        handler: async ({ body: { email, password } }) => tokensView(await accounts.login('studio', email, password)),
+        handler: async ({ body: { email, password }, request }) => {
+          const { account, ...issued } = await accounts.login('studio', email, password);
+          identified(request, account);
+          return tokensView(issued);
+        },
       }),
       defineRoute({
         method: 'POST',
