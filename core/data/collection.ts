@@ -37,8 +37,8 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
     return found && decode(found);
   };
 
-  /** The document as it will be stored, checked by the schema. */
-  const prepare = async (input: object): Promise<Plain> => {
+  /** The document with what every one has, free-form values in their stored form. */
+  const complete = (input: object): Plain => {
     const given = input as Plain;
     if (tenantId !== undefined && given.tenantId !== undefined && given.tenantId !== tenantId) {
       throw new TypeError('The document names another tenant');
@@ -50,7 +50,12 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
       ...(tenantId !== undefined && { tenantId }),
       ...(timestamps && { createdAt: now, updatedAt: now }),
     };
-    const document = new model(json ? (mapJson(json, values, encodeJson) as Plain) : values);
+    return json ? (mapJson(json, values, encodeJson) as Plain) : values;
+  };
+
+  /** The document as it will be stored, checked by the schema. */
+  const prepare = async (input: object): Promise<Plain> => {
+    const document = new model(complete(input));
     await document.validate();
     return document.toObject({ depopulate: true, flattenMaps: true, minimize: false }) as Plain;
   };
@@ -105,10 +110,10 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
         return decode(prepared);
       }),
 
-    insertMany: (documents) =>
+    insertMany: (documents, { trusted = false } = {}) =>
       translated(async () => {
         if (documents.length === 0) return 0;
-        const prepared = await Promise.all(documents.map((document) => prepare(document)));
+        const prepared = trusted ? documents.map(complete) : await Promise.all(documents.map(prepare));
         const { insertedCount } = await model.collection.insertMany(prepared as mongoose.mongo.OptionalId<Plain>[]);
         return insertedCount;
       }),

@@ -92,8 +92,13 @@ export interface Collection<D extends object> {
   get(id: string): Promise<D | undefined>;
   count(filter: Filter<D>): Promise<number>;
   insert(document: Omit<D, '_id' | 'createdAt' | 'updatedAt' | 'tenantId'> & { _id?: string }): Promise<D>;
+  /**
+   * @param options.trusted the documents are made by code alone and have every field as it is to be stored: they are not checked and get
+   *   no defaults, which is most of the cost of a small document
+   */
   insertMany(
     documents: (Omit<D, '_id' | 'createdAt' | 'updatedAt' | 'tenantId'> & { _id?: string })[],
+    options?: { trusted?: boolean },
   ): Promise<number>;
   /**
    * Changes one document in one step and returns it as it is afterwards; undefined when the filter matches none.

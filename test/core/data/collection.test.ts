@@ -305,3 +305,18 @@ test('updateEach: of writers that make the same document at once all count', asy
   await Promise.all(Array.from({ length: 25 }, () => notes.in(a).updateEach(one)));
   assert.equal((await notes.in(a).findOne({ title: name }))?.rank, 25);
 });
+
+test('insertMany: trusted documents get id, times and tenant, and are stored as they are', async () => {
+  const [first, second] = [title(), title()];
+  const documents = [
+    { title: first, free: { 'a.b': 1 } },
+    { title: second, rank: 3 },
+  ];
+  assert.equal(await notes.in(a).insertMany(documents, { trusted: true }), 2);
+  const stored = await notes.in(a).findOne({ title: first });
+  assert.match(stored?._id ?? '', /^[0-9a-f-]{36}$/);
+  assert.ok(stored?.createdAt instanceof Date);
+  assert.deepEqual([stored.tenantId, stored.free, stored.rank], ['tenant-a', { 'a.b': 1 }, undefined]);
+  const foreign = { title: title(), tenantId: 'tenant-b' };
+  await assert.rejects(notes.in(a).insertMany([foreign], { trusted: true }), TypeError);
+});
