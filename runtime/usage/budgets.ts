@@ -2,6 +2,7 @@ import { AppError } from '../../core/errors.ts';
 import type { Principal } from '../../core/principal.ts';
 import { oneOf, type Static, Type } from '../../core/schema.ts';
 import { addTo, type Counts, type Ledger, type Spent } from './ledger.ts';
+import type { BudgetState } from './service.ts';
 
 const budgetSchema = Type.Object({
   tokens: Type.Optional(
@@ -30,10 +31,8 @@ const STALE_MS = 5000;
 /** Scopes whose sums are kept in memory. */
 const MAX_SCOPES = 10_000;
 
-type ScopeKind = 'tenant' | 'account';
-
 interface Scope {
-  kind: ScopeKind;
+  kind: BudgetState['scope'];
   id: string;
   budget: Budget;
 }
@@ -46,6 +45,7 @@ interface Sums extends Spent {
 }
 
 export interface Budgets {
+  states(principal: Principal): Promise<BudgetState[]>;
   check(principal: Principal): Promise<void>;
   /** Adds to the sums in memory what was counted here. */
   spent(principal: Principal, counts: Counts): void;
@@ -85,19 +85,30 @@ export function createBudgets(options: BudgetOptions, ledger: Ledger, now: () =>
     return sums;
   };
 
+  const statesOf = ({ kind: scope, budget }: Scope, { tokens, cost }: Sums): BudgetState[] => {
+    const resetAt = periodOf(budget, now()).until;
+    return [
+      ...(budget.tokens === undefined
+        ? []
+        : [{ scope, resource: 'tokens' as const, quota: budget.tokens, used: tokens, resetAt }]),
+      ...Object.entries(budget.cost ?? {}).map(([currency, quota]) => {
+        // Fractions of money add up with the errors of floating point.
+        const used = Number((cost[currency] ?? 0).toFixed(6));
+        return { scope, resource: 'cost' as const, currency, quota, used, resetAt };
+      }),
+    ];
+  };
+
   return {
+    async states(principal) {
+      const states = await Promise.all(scopesOf(principal).map(async (scope) => statesOf(scope, await sumsOf(scope))));
+      return states.flat();
+    },
+
     async check(principal) {
       for (const scope of scopesOf(principal)) {
-        const { tokens, cost } = await sumsOf(scope);
-        const { budget } = scope;
-        const resetAt = periodOf(budget, now()).until;
-        if (budget.tokens !== undefined && tokens >= budget.tokens) {
-          throw budgetExceeded(scope, { resource: 'tokens', quota: budget.tokens, used: tokens, resetAt });
-        }
-        for (const [currency, quota] of Object.entries(budget.cost ?? {})) {
-          const used = cost[currency] ?? 0;
-          if (used >= quota) throw budgetExceeded(scope, { resource: 'cost', currency, quota, used, resetAt });
-        }
+        const used = statesOf(scope, await sumsOf(scope)).find((state) => state.used >= state.quota);
+        if (used) throw budgetExceeded(used, scope.budget);
       }
     },
 
@@ -122,27 +133,19 @@ function periodOf({ period }: Budget, at: number): { from: string; until: Date }
   return { from: new Date(from).toISOString().slice(0, 10), until: new Date(until) };
 }
 
-interface Exceeded {
-  resource: 'tokens' | 'cost';
-  currency?: string;
-  quota: number;
-  used: number;
-  resetAt: Date;
-}
-
-function budgetExceeded({ kind, budget }: Scope, { resetAt, used, ...rest }: Exceeded): AppError {
-  const when = resetAt.toISOString().slice(0, 16).replace('T', ' ');
-  const what = `${rest.quota} ${rest.currency ?? 'tokens'}`;
-  const zh = `${kind === 'tenant' ? '租户' : '账号'}${budget.period === 'day' ? '今日' : '本月'}`;
-  const en = `${budget.period === 'day' ? 'daily' : 'monthly'} budget of the ${kind}`;
+function budgetExceeded(state: BudgetState, { period }: Budget): AppError {
+  const { scope, quota, currency = 'tokens' } = state;
+  const resetAt = state.resetAt.toISOString();
+  const when = resetAt.slice(0, 16).replace('T', ' ');
+  const zh = `${scope === 'tenant' ? '租户' : '账号'}${period === 'day' ? '今日' : '本月'}`;
+  const en = `${period === 'day' ? 'daily' : 'monthly'} budget of the ${scope}`;
   return new AppError(
     'quota_exceeded',
     'BUDGET_EXCEEDED',
     {
-      zh: `${zh}的模型用量已达上限（${what}），${when}（UTC）后恢复`,
-      en: `The ${en} for models (${what}) is used up; it begins anew at ${when} UTC`,
+      zh: `${zh}的模型用量已达上限（${quota} ${currency}），${when}（UTC）后恢复`,
+      en: `The ${en} for models (${quota} ${currency}) is used up; it begins anew at ${when} UTC`,
     },
-    // Fractions of money add up with the errors of floating point.
-    { details: { ...rest, scope: kind, used: Number(used.toFixed(6)), resetAt: resetAt.toISOString() } },
+    { details: { ...state, resetAt } },
   );
 }

@@ -33,6 +33,18 @@ export interface UsageOfDay extends UsageTotals {
   model: string;
 }
 
+/** A budget and how much of it is used. */
+export interface BudgetState {
+  scope: 'tenant' | 'account';
+  resource: 'tokens' | 'cost';
+  /** Of a cost. */
+  currency?: string;
+  quota: number;
+  used: number;
+  /** When the sums begin anew. */
+  resetAt: Date;
+}
+
 /**
  * Which usage is meant: of a run, an account, or the whole tenant of the principal. The principal's own account counts in every
  * tenant where it worked.
@@ -57,6 +69,8 @@ export interface UsageService {
    *   resetAt}`, with `currency` for a cost)
    */
   check(principal: Principal): Promise<void>;
+  /** The budgets that hold for the principal. */
+  budgets(principal: Principal): Promise<BudgetState[]>;
   /** Resolves when it is stored. */
   record(principal: Principal, usage: UsageRecord): Promise<void>;
   /** @throws {AppError} ADMIN_REQUIRED for `everyTenant` without the role */

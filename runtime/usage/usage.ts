@@ -36,6 +36,7 @@ export function createUsage(options: UsageOptions): UsageService & { close(): Pr
 
   return {
     check: (principal) => budgets.check(principal),
+    budgets: (principal) => budgets.states(principal),
 
     async record(principal, usage) {
       const counts = {

@@ -34,6 +34,7 @@ function metered(options: { events?: [string, Record<string, unknown>][]; refuse
       calls.push('record');
       records.push(record);
     },
+    budgets: () => assert.fail('not used'),
     totals: () => assert.fail('not used'),
     days: () => assert.fail('not used'),
   };
