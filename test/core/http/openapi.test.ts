@@ -16,6 +16,7 @@ const ADDITIONS: Readonly<Record<string, readonly string[]>> = {
     'GET /executions/:execution_id/nodes/:node_id',
     'POST /executions/:execution_id/nodes/:node_id/approve',
   ],
+  research: ['GET /admin/audit-log', 'GET /admin/usage', 'GET /users/me/usage'],
 };
 
 interface Document extends Record<string, unknown> {
