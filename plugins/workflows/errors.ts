@@ -85,6 +85,18 @@ export const executionTooLong = (minutes: number) =>
     { details: { minutes } },
   );
 
+/** Another time it may fit. */
+export const serverDataTooLarge = (mib: number) =>
+  new AppError(
+    'unavailable',
+    'SERVER_DATA_TOO_LARGE',
+    {
+      zh: `服务器上各执行的数据合计超过上限 ${mib} MiB，请稍后重试`,
+      en: `The data of all executions of the server is larger than ${mib} MiB, try again later`,
+    },
+    { details: { mib } },
+  );
+
 export const tooDeep = (depth: number) =>
   new AppError(
     'invalid',

@@ -1,10 +1,10 @@
 import type { ErrorRecord } from '../../core/errors.ts';
 import { defineRunKind, type RunContext, type RunKind, type RunOutcome } from '../../core/run-kind.ts';
-import { type Outcome, outcomesBefore, type Plan } from '../../runtime/graph/index.ts';
+import { DataBudget, type Outcome, outcomesBefore, type Plan } from '../../runtime/graph/index.ts';
 import { Engine, type EngineParts, type ExecutionInput } from './engine/engine.ts';
 import { ownerKey } from './engine/frame.ts';
 import { outcomeOf, stepOf } from './engine/records.ts';
-import { executionNotFound, workflowNotFound } from './errors.ts';
+import { executionNotFound, serverDataTooLarge, workflowNotFound } from './errors.ts';
 import type { Graphs } from './service/graphs.ts';
 import type { NodeTypes } from './service/node-types.ts';
 import { RUN_KIND, type WorkflowParts } from './service/parts.ts';
@@ -13,6 +13,7 @@ import { RUN_KIND, type WorkflowParts } from './service/parts.ts';
 export function workflowRunKind(parts: WorkflowParts, graphs: Graphs, types: NodeTypes): RunKind {
   const engineParts: EngineParts = {
     options: parts.options,
+    roof: new DataBudget(parts.options.allDataBytes, serverDataTooLarge),
     pooled: (type) => types.pooled(type),
     compiled: (tenantId, workflowId, version) => graphs.get({ tenantId }, workflowId, version),
     async newest({ principal }, workflowId) {

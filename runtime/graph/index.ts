@@ -14,6 +14,7 @@
  *
  * Read `step.input`, `step.scope` and `step.predecessors` before the step is reported. They are shared, never change them.
  */
+export { DataBudget } from './budget.ts';
 export { diffGraphs, type FieldChange, type GraphDiff, type ItemChange, type PartDiff } from './diff.ts';
 export { Execution } from './execution/execution.ts';
 export { outcomesBefore, restore } from './execution/restore.ts';
@@ -41,6 +42,7 @@ export {
 } from './plan.ts';
 export { policyProblems, readPolicy, retryDelay } from './policy.ts';
 export { createPurePerformer, inputFields, type Performed, PURE_NODE_TYPES } from './pure-nodes.ts';
+export { isLarger, sizeOf } from './size.ts';
 export {
   type Placeholder,
   parseTemplate,

@@ -11,5 +11,11 @@ export const GRAPH_LIMITS = {
   /** Steps that are ready or running; with more, loops begin no further iteration beside one that is under way. */
   openSteps: 10_000,
   retries: 10,
+  /** Output of one node, as JSON. */
+  outputBytes: 32 * 1024 * 1024,
+  /** Data that an execution holds at one time. */
+  dataBytes: 128 * 1024 * 1024,
+  /** Characters of a text that a template or an expression makes. */
+  textChars: 10_000_000,
   retryDelayMs: 300_000,
 } as const;

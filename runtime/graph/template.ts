@@ -1,4 +1,7 @@
+import { AppError } from '../../core/errors.ts';
+import { GRAPH_LIMITS } from './limits.ts';
 import { type Path, pathText, scanPath } from './path.ts';
+import { isLarger } from './size.ts';
 import type { Scope } from './types.ts';
 import { textOf } from './values.ts';
 
@@ -58,7 +61,11 @@ export interface Rendered {
   unresolved: string[];
 }
 
-/** Fills a template. Null becomes nothing, lists and objects become JSON, what finds nothing stays as it is. */
+/**
+ * Fills a template. Null becomes nothing, lists and objects become JSON, what finds nothing stays as it is.
+ *
+ * @throws {AppError} TEXT_TOO_LONG
+ */
 export function renderTemplate(template: Template, scope: Scope): Rendered {
   const unresolved: string[] = [];
   let text = '';
@@ -69,10 +76,19 @@ export function renderTemplate(template: Template, scope: Scope): Rendered {
     }
     const value = scope.lookup(part.path);
     if (value === undefined) unresolved.push(part.source);
+    // Before it is made: a few short templates one behind the other double a text as often as they like.
+    if (isLarger(value, GRAPH_LIMITS.textChars - text.length)) throw tooLong();
     text += value === undefined ? part.source : textOf(value);
   }
+  if (text.length > GRAPH_LIMITS.textChars) throw tooLong();
   return { text, unresolved };
 }
+
+const tooLong = () =>
+  new AppError('too_large', 'TEXT_TOO_LONG', {
+    zh: `模板生成的文本超过 ${GRAPH_LIMITS.textChars} 个字符`,
+    en: `the text of the template is longer than ${GRAPH_LIMITS.textChars} characters`,
+  });
 
 /** The value of a template: that of its placeholder when it is nothing else (typed; null when it finds nothing), else its text. */
 export function templateValue(template: Template, scope: Scope): { value: unknown; unresolved: string[] } {

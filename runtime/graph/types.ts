@@ -1,4 +1,5 @@
 import type { ErrorRecord, LocalText } from '../../core/errors.ts';
+import type { DataBudget } from './budget.ts';
 import type { Path } from './path.ts';
 
 /** A node as clients store it; fields that are not named here are kept and ignored. */
@@ -127,8 +128,11 @@ export interface Step {
   readonly scope: Scope;
 }
 
-/** How a step ended for good: what a checkpoint has to keep. `branch` is the handle that a branching node chose. */
-export type Outcome = { output: unknown; branch?: string } | { error: ErrorRecord };
+/**
+ * How a step ended for good: what a checkpoint has to keep. `same`: its output is its input, which need not be kept twice. `branch` is
+ * the handle that a branching node chose.
+ */
+export type Outcome = { output: unknown; branch?: string } | { same: true; branch?: string } | { error: ErrorRecord };
 
 export interface Failure {
   nodeId: string;
@@ -167,6 +171,10 @@ export interface ExecutionOptions {
   maxLoopItems?: number;
   /** Steps of the whole execution, retries not counted. Default 1,000,000. */
   maxSteps?: number;
+  /** Bytes of one output, of a node or of a loop. Default 32 MiB. */
+  maxOutputBytes?: number;
+  /** Where the data that is held counts. Default: one of its own, 128 MiB. */
+  budget?: DataBudget;
   /** Language of error texts that become data (`errors` of loops). Default `zh`. */
   language?: 'zh' | 'en';
   /**

@@ -3,7 +3,9 @@ import { type RunContext, type RunEventInput, RunWaiting, type StepRecord } from
 import {
   type Change,
   createPurePerformer,
+  DataBudget,
   type Failure,
+  isLarger,
   type Outcome,
   type Performed,
   type Plan,
@@ -21,7 +23,6 @@ import { failed, finished, nodeData, started, unresolvedWarning } from './events
 import { type Frame, isInside, stepKey } from './frame.ts';
 import { below, factKey, outcomeKey, outputKey, readFacts, readOutcomes } from './records.ts';
 import { resolveConfig, resolveText, resolveValue } from './resolve.ts';
-import { isLarger } from './size.ts';
 import { type Decision, decisionOf, delayUntil } from './waits.ts';
 
 /** The input of a run of this kind. */
@@ -41,6 +42,8 @@ export interface EngineParts {
   compiled(tenantId: string, workflowId: string, version: number): Promise<Compiled>;
   newest(context: RunContext<ExecutionInput>, workflowId: string): Promise<number>;
   pooled(type: string): NodeDescription | undefined;
+  /** What the data of all executions of this process counts in. */
+  roof: DataBudget;
   /** Outcomes of an earlier execution that this one begins with. */
   reused(context: RunContext<ExecutionInput>, plan: Plan): Promise<Map<string, Outcome>>;
 }
@@ -75,6 +78,8 @@ const FINAL_CODES = new Set([
   'WORKFLOW_TOO_DEEP',
   'BUDGET_EXCEEDED',
 ]);
+/** Characters of what a person is asked. */
+const PROMPT_CHARS = 10_000;
 const MODEL_TYPES = new Set(['llm', 'agent']);
 
 const performer = createPurePerformer();
@@ -87,6 +92,7 @@ const performer = createPurePerformer();
 export class Engine {
   readonly #context: RunContext<ExecutionInput>;
   readonly #parts: EngineParts;
+  readonly #budget: DataBudget;
   readonly #frames = new Set<Frame>();
   readonly #dirty = new Set<Frame>();
   /** Nodes under way in the pool. */
@@ -108,6 +114,7 @@ export class Engine {
   constructor(context: RunContext<ExecutionInput>, parts: EngineParts) {
     this.#context = context;
     this.#parts = parts;
+    this.#budget = new DataBudget(parts.options.dataBytes, undefined, parts.roof);
   }
 
   async execute(): Promise<Record<string, unknown> | RunWaiting> {
@@ -126,6 +133,7 @@ export class Engine {
       stopGifts();
       signal.removeEventListener('abort', onAbort);
       for (const { controller } of this.#controllers.values()) controller.abort();
+      this.#budget.close();
     }
   }
 
@@ -152,7 +160,7 @@ export class Engine {
       return {
         key: outcomeKey(key),
         result: outcome,
-        events: data && 'output' in outcome ? [{ type: 'node_finished', data }] : [],
+        events: data && !('error' in outcome) ? [{ type: 'node_finished', data }] : [],
       };
     });
     for (let at = 0; at < records.length; at += BATCH) await this.#context.checkpoint(records.slice(at, at + BATCH));
@@ -163,6 +171,8 @@ export class Engine {
   #open(plan: Plan, input: unknown, place: Omit<Frame, 'execution' | 'closed'>): Frame {
     const execution = restore(plan, input, below(this.#recorded, place.prefix), {
       maxLoopItems: this.#parts.options.loopItems,
+      maxOutputBytes: this.#parts.options.outputBytes,
+      budget: this.#budget,
     });
     const frame: Frame = { ...place, execution, closed: false };
     this.#frames.add(frame);
@@ -178,7 +188,7 @@ export class Engine {
       signal.throwIfAborted();
       if (this.#fatal) throw this.#fatal.error;
       const { status, result, failure } = root.execution;
-      if (status === 'completed') return result ?? {};
+      if (status === 'completed') return this.#checked(result ?? {});
       if (failure) throw nodeFailure(failure);
       this.#show(root);
       if (this.#settleWaits()) continue;
@@ -190,6 +200,13 @@ export class Engine {
       }
       await this.#untilNews(next);
     }
+  }
+
+  /** Several ends give one result together. */
+  #checked(result: Record<string, unknown>): Record<string, unknown> {
+    const { outputBytes } = this.#parts.options;
+    if (isLarger(result, outputBytes)) throw resultTooLarge(outputBytes);
+    return result;
   }
 
   /** Everything that can be done has been done: the run gives its place back until something happens. */
@@ -319,6 +336,7 @@ export class Engine {
       frame.closed = true;
       this.#frames.delete(frame);
       this.#dirty.delete(frame);
+      frame.execution.letGo();
     }
     for (const { frame, controller } of this.#controllers.values()) if (which(frame)) controller.abort();
     for (const [key, { frame }] of this.#waits) if (which(frame)) this.#waits.delete(key);
@@ -379,9 +397,17 @@ export class Engine {
     begun: number,
     before: RunEventInput[] = [],
   ): void {
-    if (!frame.execution.finish(step, outcome.output, outcome.branch)) return;
-    const events = [...before, finished(frame, step, Date.now() - begun, outcome.branch)];
-    this.#record([{ key: outcomeKey(stepKey(frame, step.key)), result: outcome, events }]);
+    const { output, branch } = outcome;
+    try {
+      if (!frame.execution.finish(step, output, branch)) return;
+    } catch (error) {
+      this.#failed(frame, step, error, begun, before);
+      return;
+    }
+    const events = [...before, finished(frame, step, Date.now() - begun, branch)];
+    // What only passes through is stored where it comes from: in a loop every item's input holds the whole list.
+    const result = output === step.input ? { same: true, ...(branch !== undefined && { branch }) } : outcome;
+    this.#record([{ key: outcomeKey(stepKey(frame, step.key)), result, events }]);
     this.#note(frame, frame.execution.changes());
   }
 
@@ -492,7 +518,7 @@ export class Engine {
       .then(
         (output) => {
           if (step.type === 'transform') this.#done(frame, step, { output: (output as Transformed).value }, begun);
-          else if (frame.execution.finish(step, output)) this.#note(frame, frame.execution.changes());
+          else this.#doneInPool(frame, step, output, begun);
         },
         (error: unknown) => {
           // Cancelled, or interrupted: the run ends or goes on elsewhere.
@@ -512,17 +538,35 @@ export class Engine {
       });
   }
 
+  /** The result is stored already. */
+  #doneInPool(frame: Frame, step: Step, output: unknown, begun: number): void {
+    try {
+      if (frame.execution.finish(step, output)) this.#note(frame, frame.execution.changes());
+    } catch (error) {
+      this.#failed(frame, step, error, begun);
+    }
+  }
+
+  /** What goes to a worker is copied: templates may name one large value many times. */
+  #checkSize(...data: unknown[]): void {
+    const { outputBytes } = this.#parts.options;
+    if (isLarger(data, outputBytes)) throw inputTooLarge(outputBytes);
+  }
+
   async #carryOut(frame: Frame, step: Step, signal: AbortSignal): Promise<unknown> {
     const { type } = step;
     this.#emit(started(frame, step));
     if (type === 'transform') {
       const key = factKey('transform', stepKey(frame, step.key));
-      return this.#context.node(key, toLargeTransform(step.data, step), { signal });
+      const call = toLargeTransform(step.data, step);
+      this.#checkSize(call.input);
+      return this.#context.node(key, call, { signal });
     }
     const shape = this.#parts.pooled(type);
     if (!shape) throw unknownType(step.type);
     const { config, unresolved } = resolveConfig(step.data, shape, step.scope);
     for (const warning of unresolvedWarning(frame, step, unresolved)) this.#emit(warning);
+    this.#checkSize(config, step.input);
     const begun = Date.now();
     const of = nodeData(frame, step);
     const timeoutMs = step.timeoutMs ?? (MODEL_TYPES.has(type) ? this.#parts.options.modelNodeMs : undefined);
@@ -553,7 +597,9 @@ export class Engine {
       const isHuman = step.type === 'human';
       const until = known === undefined ? momentOf(step, begun) : known === null ? undefined : Number(known);
       const prompt =
-        isHuman && typeof step.data.prompt === 'string' ? resolveText(step.data.prompt, step.scope).text : '';
+        isHuman && typeof step.data.prompt === 'string'
+          ? resolveText(step.data.prompt, step.scope).text.slice(0, PROMPT_CHARS)
+          : '';
       const data = {
         ...nodeData(frame, step),
         for: isHuman ? 'approval' : 'time',
@@ -644,6 +690,7 @@ export class Engine {
       version: await this.#versionOf(step, workflowId),
       input: subInput(step),
     };
+    this.#checkSize(chosen.input);
     // The same after a crash, whatever became of the workflow meanwhile.
     this.#record([{ key: fact, result: chosen }]);
     const compiled = await this.#parts.compiled(this.#context.tenantId, workflowId, chosen.version);
@@ -722,6 +769,22 @@ const unknownType = (type: string) =>
     { zh: `节点类型 ${type} 不可用`, en: `The node type ${type} is not available` },
     { details: { type } },
   );
+
+const tooLarge = (code: string, bytes: number, zh: string, en: string) => {
+  const mib = Math.round(bytes / 2 ** 20);
+  return new AppError(
+    'too_large',
+    code,
+    { zh: `${zh}超过上限 ${mib} MiB`, en: `${en} larger than ${mib} MiB` },
+    { details: { mib } },
+  );
+};
+
+const inputTooLarge = (bytes: number) =>
+  tooLarge('NODE_INPUT_TOO_LARGE', bytes, '节点的输入与配置', 'Input and configuration of the node are');
+
+const resultTooLarge = (bytes: number) =>
+  tooLarge('EXECUTION_RESULT_TOO_LARGE', bytes, '执行结果', 'The result of the execution is');
 
 const approvalTooLate = () =>
   new AppError('timeout', 'APPROVAL_TIMEOUT', { zh: '等待审批超时', en: 'Nobody has approved in time' });

@@ -25,7 +25,12 @@ export async function readNode(past: Past, key: string): Promise<{ input: unknow
   if (!place) return undefined;
   const input = await inputOf(place, past, key);
   if (!outcome && input === undefined) return undefined;
-  return { input: input ?? null, output: outcome && 'output' in outcome ? outcome.output : null };
+  return { input: input ?? null, output: outputOf(outcome, input) };
+}
+
+function outputOf(outcome: Outcome | undefined, input: unknown): unknown {
+  if (!outcome || 'error' in outcome) return null;
+  return ('same' in outcome ? input : outcome.output) ?? null;
 }
 
 interface Place {

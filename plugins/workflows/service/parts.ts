@@ -21,6 +21,11 @@ export interface WorkflowOptions {
   nodesAtOnce: number;
   /** Data up to this size is transformed on the main thread, in bytes of its JSON. */
   inlineBytes: number;
+  /** Output of one node and result of an execution, in bytes of its JSON. */
+  outputBytes: number;
+  /** Data that one execution holds, and that all of this process hold together. */
+  dataBytes: number;
+  allDataBytes: number;
 }
 
 /** What the plugin needs of others; tests pass their own. */

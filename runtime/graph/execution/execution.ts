@@ -1,8 +1,10 @@
 import { AppError, type ErrorRecord, toErrorRecord } from '../../../core/errors.ts';
+import { DataBudget, outputTooLarge } from '../budget.ts';
 import { GRAPH_LIMITS } from '../limits.ts';
 import { pathText } from '../path.ts';
 import type { Plan, PlanNode } from '../plan.ts';
 import { retryDelay } from '../policy.ts';
+import { sizeOf } from '../size.ts';
 import type { Change, ExecutionOptions, ExecutionStatus, Failure, Outcome, Step } from '../types.ts';
 import { truthy } from '../values.ts';
 import { createFrame, type Frame, isTaken, keyOf, type LoopState, loopOf, Status } from './frame.ts';
@@ -24,7 +26,10 @@ type Work =
 export class Execution {
   readonly plan: Plan;
   readonly input: unknown;
-  readonly #options: Required<ExecutionOptions>;
+  readonly #options: Required<Omit<ExecutionOptions, 'budget'>>;
+  readonly #budget: DataBudget;
+  /** This execution's part of the budget. */
+  #held = 0;
   readonly #root: Frame;
   readonly #work: Work[] = [];
   #queue: ExecutionStep[] = [];
@@ -46,7 +51,9 @@ export class Execution {
       maxSteps: options.maxSteps ?? GRAPH_LIMITS.steps,
       language: options.language ?? 'zh',
       failFast: options.failFast ?? false,
+      maxOutputBytes: options.maxOutputBytes ?? GRAPH_LIMITS.outputBytes,
     };
+    this.#budget = options.budget ?? new DataBudget(GRAPH_LIMITS.dataBytes);
     this.#root = createFrame(plan.root, undefined, '', 0);
   }
 
@@ -126,13 +133,23 @@ export class Execution {
    *
    * @param branch the handle that a branching node chose (`true` or `false` of a condition); edges with other handles are not taken
    * @returns false when the result is not wanted any more: the step was abandoned or reported before
+   * @throws {AppError} OUTPUT_TOO_LARGE, EXECUTION_DATA_TOO_LARGE: the step is still to be reported, as failed
    */
   finish(step: Step, output: unknown, branch?: string): boolean {
-    const own = this.#take(step);
+    const own = this.#wanted(step);
     if (!own) return false;
-    this.#done(own.frame, own.node, output, branch);
+    const size = output === own.input ? 0 : this.#measured(output);
+    this.#budget.take(size);
+    this.#held += size;
+    this.#running.delete(own.key);
+    this.#done(own.frame, own.node, output, branch, size);
     this.#drain();
     return true;
+  }
+
+  /** Nobody needs its data any more: its part of the budget is free again. */
+  letGo(): void {
+    this.#giveBack(this.#held);
   }
 
   /**
@@ -142,8 +159,9 @@ export class Execution {
    * @returns false when nobody wants to know any more
    */
   fail(step: Step, error: unknown, { retryable = true }: { retryable?: boolean } = {}): boolean {
-    const own = this.#take(step);
+    const own = this.#wanted(step);
     if (!own) return false;
+    this.#running.delete(own.key);
     const record = asRecord(error);
     const { frame, node, attempt } = own;
     if (retryable && record.kind !== 'cancelled' && attempt <= node.policy.retry.max) {
@@ -164,11 +182,27 @@ export class Execution {
     return this.#queue.length - this.#head + this.#running.size;
   }
 
-  #take(step: Step): ExecutionStep | undefined {
+  #wanted(step: Step): ExecutionStep | undefined {
     const own = this.#running.get(step.key);
-    if (own !== step || own === undefined || this.#isStale(own, Status.running)) return undefined;
-    this.#running.delete(own.key);
-    return own;
+    return own !== step || own === undefined || this.#isStale(own, Status.running) ? undefined : own;
+  }
+
+  /** @throws {AppError} OUTPUT_TOO_LARGE */
+  #measured(output: unknown): number {
+    const { maxOutputBytes } = this.#options;
+    const size = sizeOf(output, maxOutputBytes);
+    if (size > maxOutputBytes) throw outputTooLarge(maxOutputBytes);
+    return size;
+  }
+
+  #add(bytes: number): void {
+    this.#budget.add(bytes);
+    this.#held += bytes;
+  }
+
+  #giveBack(bytes: number): void {
+    this.#budget.give(bytes);
+    this.#held -= bytes;
   }
 
   #isStale({ frame, node }: ExecutionStep, wanted: Status): boolean {
@@ -219,7 +253,13 @@ export class Execution {
     const recorded = this.#recorded?.get(keyOf(frame, node));
     if (recorded) {
       if ('error' in recorded) this.#failed(frame, node, recorded.error);
-      else this.#done(frame, node, recorded.output, recorded.branch);
+      else if ('same' in recorded) this.#done(frame, node, this.#inputOf(frame, node), recorded.branch);
+      else {
+        // It was within the limits when it was recorded.
+        const size = sizeOf(recorded.output, this.#options.maxOutputBytes);
+        this.#add(size);
+        this.#done(frame, node, recorded.output, recorded.branch, size);
+      }
       return;
     }
     if (node.loop) {
@@ -240,8 +280,17 @@ export class Execution {
     this.#queue.push(new ExecutionStep(this.plan, this.input, frame, node, frame.attempts.get(at) ?? 1, 0));
   }
 
-  #done(frame: Frame, node: PlanNode, output: unknown, branch: string | undefined): void {
+  #inputOf(frame: Frame, node: PlanNode): unknown {
+    return new ExecutionStep(this.plan, this.input, frame, node, 1, 0).input;
+  }
+
+  /** @param size what the output counts in the budget, where it has been added already */
+  #done(frame: Frame, node: PlanNode, output: unknown, branch: string | undefined, size = 0): void {
     frame.outputs[node.position] = output ?? null;
+    if (size > 0) {
+      frame.sizes[node.position] = size;
+      frame.held += size;
+    }
     if (branch !== undefined) frame.branches.set(node.position, branch.toLowerCase());
     this.#settle(frame, node, Status.done);
   }
@@ -283,8 +332,7 @@ export class Execution {
       this.#done(frame, node, value, undefined);
       return;
     }
-    const { input } = new ExecutionStep(this.plan, this.input, frame, node, 1, 0);
-    this.#done(frame, node, input, String(truthy(value)));
+    this.#done(frame, node, this.#inputOf(frame, node), String(truthy(value)));
   }
 
   /** The frame fails at this node, unless it has failed before it: what comes behind is not begun, what runs there is abandoned. */
@@ -315,6 +363,7 @@ export class Execution {
     if (state) {
       for (const live of state.live.values()) this.#abandonFrame(live);
       frame.loops.delete(node.position);
+      this.#giveBack(state.held);
       return;
     }
     const key = keyOf(frame, node);
@@ -323,6 +372,7 @@ export class Execution {
 
   #abandonFrame(frame: Frame): void {
     frame.failedAt = 0;
+    this.#giveBack(frame.held);
     for (const node of frame.scope.nodes) this.#abandon(frame, node);
   }
 
@@ -347,8 +397,13 @@ export class Execution {
     state.live.delete(index);
     state.finished += 1;
     const { failure } = frame;
-    if (!failure) state.results[index] = iterationResult(frame, node, state);
-    else if (node.loop?.errorHandling === 'stop') {
+    this.#giveBack(frame.held);
+    if (!failure) {
+      const { result, size } = iterationResult(frame, node, state);
+      state.results[index] = result;
+      state.held += size;
+      this.#add(size);
+    } else if (node.loop?.errorHandling === 'stop') {
       state.failedAt = index;
       state.failure = failure;
       for (const [other, live] of state.live) {
@@ -393,6 +448,7 @@ export class Execution {
       input: step.input,
       items,
       results: new Array<unknown>(items.length).fill(null),
+      held: 0,
       errors: [],
       live: new Map(),
       next: 0,
@@ -424,13 +480,21 @@ export class Execution {
     }
     if (state.live.size > 0) return;
     frame.loops.delete(node.position);
+    this.#giveBack(state.held);
     if (state.failure) {
       this.#failed(frame, node, state.failure.error, state.failure);
       return;
     }
     const output = loopOutput(node, state);
+    const { maxOutputBytes } = this.#options;
+    const size = sizeOf(output, maxOutputBytes);
+    if (size > maxOutputBytes) {
+      this.#failed(frame, node, toErrorRecord(outputTooLarge(maxOutputBytes)));
+      return;
+    }
+    this.#add(size);
     this.#changes.push({ type: 'loop_finished', key: keyOf(frame, node), nodeId: node.id, output });
-    this.#done(frame, node, output, undefined);
+    this.#done(frame, node, output, undefined, size);
   }
 }
 

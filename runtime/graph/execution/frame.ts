@@ -17,6 +17,8 @@ export interface Frame {
   readonly pending: number[];
   readonly taken: number[];
   readonly outputs: unknown[];
+  /** What each output counts in the budget, where it counts anything. */
+  readonly sizes: number[];
   /** Handles that branching nodes chose. */
   readonly branches: Map<number, string>;
   /** Errors of nodes whose policy let the execution go on. */
@@ -30,12 +32,16 @@ export interface Frame {
   failure: Failure | undefined;
   /** Weight of the settled nodes. */
   settled: number;
+  /** Sum of `sizes`. */
+  held: number;
 }
 
 export interface LoopState {
   readonly input: unknown;
   readonly items: readonly unknown[];
   readonly results: unknown[];
+  /** What the results count in the budget. */
+  held: number;
   readonly errors: LoopOutput['errors'];
   /** Iterations under way by index. */
   readonly live: Map<number, Frame>;
@@ -57,6 +63,7 @@ export function createFrame(scope: PlanScope, parent: Frame | undefined, path: s
     pending: scope.pending.slice(),
     taken: scope.taken.slice(),
     outputs: new Array<unknown>(size).fill(undefined),
+    sizes: [],
     branches: new Map(),
     errors: new Map(),
     attempts: new Map(),
@@ -65,6 +72,7 @@ export function createFrame(scope: PlanScope, parent: Frame | undefined, path: s
     failedAt: size,
     failure: undefined,
     settled: 0,
+    held: 0,
   };
 }
 

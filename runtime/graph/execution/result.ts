@@ -23,14 +23,20 @@ const wrapped = (value: unknown): Record<string, unknown> => (isRecord(value) ? 
 
 const lastOutput = (frame: Frame, last: PlanNode | undefined) => (last ? frame.outputs[last.position] : null);
 
-/** The result of an iteration: the output of its last executed node, or of the last that led back to the loop; of an empty body the item. */
-export function iterationResult(frame: Frame, loop: PlanNode, state: LoopState): unknown {
+/**
+ * The result of an iteration: the output of its last executed node, or of the last that led back to the loop; of an empty body the item.
+ *
+ * @returns `size`: what it counts in the budget
+ */
+export function iterationResult(frame: Frame, loop: PlanNode, state: LoopState): { result: unknown; size: number } {
   const back = (loop.loop?.returns ?? []).filter((edge) => isTaken(frame, edge)).map(({ from }) => from);
   const last =
     back.length > 0
       ? back.reduce((a, b) => (b.position > a.position ? b : a))
       : frame.scope.nodes.findLast(({ position }) => frame.status[position] === Status.done);
-  return last ? (frame.outputs[last.position] ?? null) : (state.items[frame.index] ?? null);
+  return last
+    ? { result: frame.outputs[last.position] ?? null, size: frame.sizes[last.position] ?? 0 }
+    : { result: state.items[frame.index] ?? null, size: 0 };
 }
 
 export function loopOutput(loop: PlanNode, state: LoopState): LoopOutput {

@@ -1,9 +1,8 @@
+import { GRAPH_LIMITS } from '../limits.ts';
 import type { Scope } from '../types.ts';
 import { compare, contains, equals, isRecord, numeric, textOf, truthy } from '../values.ts';
 import type { BinaryOperator, Expression, FunctionName } from './ast.ts';
 import { evaluationError } from './errors.ts';
-
-const MAX_TEXT = 10_000_000;
 
 /**
  * The value of an expression.
@@ -82,7 +81,7 @@ function add(left: unknown, right: unknown, at: number): unknown {
   const join = someText && !(someNumber && numeric(left) !== undefined && numeric(right) !== undefined);
   if (!join) return arithmetic('+', left, right, at);
   const [a, b] = [textOf(left), textOf(right)];
-  if (a.length + b.length > MAX_TEXT) throw evaluationError(at, '文本过长', 'the text is too long');
+  if (a.length + b.length > GRAPH_LIMITS.textChars) throw evaluationError(at, '文本过长', 'the text is too long');
   return a + b;
 }
 

@@ -30,6 +30,9 @@ const OPTIONS: WorkflowOptions = {
   loopItems: 10_000,
   nodesAtOnce: 64,
   inlineBytes: 64 * 1024,
+  outputBytes: 32 * 2 ** 20,
+  dataBytes: 128 * 2 ** 20,
+  allDataBytes: 1024 * 2 ** 20,
 };
 
 /** Stands in for the worker pool: nodes are functions of the test, their configuration has free fields `a`, `b` and literal `raw`. */
