@@ -1,8 +1,9 @@
 import { stemmer } from 'stemmer';
+import { simplified } from './simplified.ts';
 
 /**
  * How text becomes the terms of the index. Documents and queries go the same way: compatibility forms are folded (full width, ligatures,
- * radicals), case and Latin accents are dropped, words are cut by the dictionary of ICU, English words are stemmed.
+ * radicals), traditional characters become simplified ones, case and Latin accents are dropped, words are cut by the dictionary of ICU, English words are stemmed.
  */
 const segmenter = new Intl.Segmenter('zh', { granularity: 'word' });
 
@@ -14,10 +15,10 @@ const HAS_TERM = /[\p{L}\p{N}]/u;
 const LONGEST_TERM = 64;
 
 /** Raised when the terms of a text change: indexes made before it are built anew. */
-export const WORDS_VERSION = 1;
+export const WORDS_VERSION = 2;
 
 const fold = (text: string): string => {
-  const folded = text.normalize('NFKC').toLowerCase();
+  const folded = simplified(text.normalize('NFKC').toLowerCase());
   return ACCENTED.test(folded) ? folded.normalize('NFD').replace(/\p{M}/gu, '').normalize('NFC') : folded;
 };
 
@@ -46,7 +47,7 @@ export function indexedText(text: string): string {
 
 /** Words that ask instead of naming what is looked for. Taking out more than these does nothing or harms (measured). */
 const ASKING_ZH =
-  /什么时候|什么样|什么|为什么|为何|哪[个些年位种家座部支条国里儿]?|谁|怎么样|怎么|怎样|如何|多少|多大|多长|多久|几[个年位种次]|是否|请问|何时|何地|何人|何|吗|呢/g;
+  /为[什甚]么|[什甚]么时候|[什甚]么样|[什甚]么|为何|哪[个些年位种家座部支条国里儿]?|谁|怎么样|怎么|怎样|如何|多少|多大|多长|多久|几[个年位种次]|是否|请问|何时|何地|何人|何|吗|呢/g;
 const ASKING_EN = new Set(
   'what who whom whose which when where why how many much what_s who_s where_s when_s how_s'.split(' '),
 );

@@ -79,11 +79,22 @@ test('search: questions in both languages find their passage first', (t) => {
 test('search: words that the index cuts differently or holds in a longer form are found', (t) => {
   const index = open(t);
   putFacts(index);
-  assert.equal(found(index, '疏松')[0], 'disease', 'the inner part of a word');
+  assert.deepEqual(found(index, '疏松').sort(), ['disease', 'tradition'], 'the inner part of a word');
   assert.equal(found(index, '骨')[0] !== undefined, true, 'one character');
   assert.ok(found(index, '鬆').includes('tradition'), 'one traditional character');
   assert.equal(found(index, 'kubern')[0], 'mixed', 'the beginning of a word');
   assert.deepEqual(found(index, '量子纠缠'), []);
+});
+
+test('search: traditional questions find simplified text and the other way round, with the same ranks', (t) => {
+  const index = open(t);
+  putFacts(index);
+  assert.deepEqual(termsOf('骨質疏鬆症'), termsOf('骨质疏松症'));
+  assert.deepEqual(queryTerms('雲嶺大橋是甚麼時候建成的？'), queryTerms('云岭大桥是什么时候建成的？'));
+  assert.equal(found(index, '雲嶺大橋全長多少米')[0], 'bridge');
+  assert.deepEqual(found(index, '骨质疏松症的检查与治疗'), found(index, '骨質疏鬆症的檢查與治療'));
+  assert.equal(found(index, '骨质疏松症的检查与治疗')[0], 'tradition');
+  assert.deepEqual(termsOf('著名的发明'), ['著名', '的', '发明'], 'what simplified text uses itself stays');
 });
 
 test('search: what people type is never an operator, and nothing fails', (t) => {
