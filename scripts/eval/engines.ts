@@ -22,6 +22,7 @@ export function koagentEngine(
   for (let from = 0; from < texts.length; from += batch) {
     const passages = texts.slice(from, from + batch).map((text) => ({ text, headings: [] }));
     writer.put(file, 0, { document: String(from), version: '1', scope: ['b1'], passages });
+    while (writer.tidy(file));
   }
   return {
     name: 'Koagent',

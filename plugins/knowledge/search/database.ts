@@ -5,20 +5,27 @@ import { DatabaseSync } from 'node:sqlite';
 import { WORDS_VERSION } from './words.ts';
 
 /** Raised with every change of the tables below. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
+/**
+ * `documents` are ranges of passages; what no document has is not there, whatever `postings` say. Postings are written in segments, one
+ * for each document, which are merged later, see `merging.ts`. `parts` finds the terms that hold a Chinese character.
+ */
 const SCHEMA = `
   CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
   CREATE TABLE documents(
-    id INTEGER PRIMARY KEY, document TEXT NOT NULL UNIQUE, version TEXT NOT NULL, scope TEXT NOT NULL,
-    first INTEGER NOT NULL, count INTEGER NOT NULL
+    id INTEGER PRIMARY KEY, document TEXT NOT NULL UNIQUE, version TEXT NOT NULL, scope TEXT NOT NULL, segment INTEGER NOT NULL,
+    first INTEGER NOT NULL, count INTEGER NOT NULL, lengths BLOB NOT NULL
   );
   CREATE INDEX documents_first ON documents(first);
+  CREATE TABLE passages(id INTEGER PRIMARY KEY, head TEXT NOT NULL, body TEXT NOT NULL);
   CREATE TABLE vectors(id INTEGER PRIMARY KEY, vector BLOB NOT NULL);
-  CREATE VIRTUAL TABLE passages USING fts5(
-    scope, head, body, tokenize = "unicode61 remove_diacritics 0 tokenchars '_'"
-  );
-  CREATE VIRTUAL TABLE vocabulary USING fts5vocab(passages, 'row');
+  CREATE TABLE segments(id INTEGER PRIMARY KEY, passages INTEGER NOT NULL);
+  CREATE TABLE postings(
+    segment INTEGER NOT NULL, term TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (segment, term, first)
+  ) WITHOUT ROWID;
+  CREATE TABLE parts(part TEXT NOT NULL, term TEXT NOT NULL, PRIMARY KEY (part, term)) WITHOUT ROWID;
 `;
 
 /** File of a tenant's index. One file each, so that no query can reach another tenant, and ranks owe nothing to strangers. */
@@ -29,6 +36,7 @@ const PRAGMAS = `
   PRAGMA busy_timeout = 10000;
   PRAGMA synchronous = NORMAL;
   PRAGMA temp_store = MEMORY;
+  PRAGMA secure_delete = FAST;
 `;
 
 const version = `${SCHEMA_VERSION}.${WORDS_VERSION}`;
@@ -59,8 +67,7 @@ function openOrMake(file: string): DatabaseSync | undefined {
     const made = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'meta'").get();
     if (made === undefined) {
       database.exec(`BEGIN IMMEDIATE; ${SCHEMA}
-        INSERT INTO meta VALUES ('version', '${version}'), ('seq', 0);
-        INSERT INTO passages(passages, rank) VALUES ('automerge', 8);
+        INSERT INTO meta VALUES ('version', '${version}'), ('seq', 0), ('next', 1), ('generation', 0);
         COMMIT`);
     }
     if (database.prepare("SELECT value FROM meta WHERE name = 'version'").get()?.value === version) return database;

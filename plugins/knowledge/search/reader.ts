@@ -1,14 +1,13 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { isDamaged, openIndexToRead } from './database.ts';
+import { type Filter, K1, Ranges, type Searchable } from './ranges.ts';
+import { Scores } from './scoring.ts';
+import { Terms } from './terms.ts';
 import { nearest } from './vectors.ts';
 import { SentenceWindow, type WeightedTerm } from './window.ts';
-import { hasHan, queryTerms } from './words.ts';
+import { queryTerms } from './words.ts';
 
-export interface IndexQuery {
-  /** Term of `scopeTerm`: whose passages may be found. Undefined: of everybody in the tenant. */
-  owner?: string | undefined;
-  /** Terms of `scopeTerm`: a passage of any of them may be found. Undefined: anywhere. */
-  scope?: string[] | undefined;
+export interface IndexQuery extends Filter {
   text: string;
   limit: number;
   /** The query as the embedding model sees it. */
@@ -27,36 +26,43 @@ export interface IndexHit {
 /** Passages that BM25 chooses for the second look, at least. */
 const CANDIDATES = 50;
 const MAX_OPEN = 32;
-/** Long questions are mostly context; the rarest words decide. */
+/** Long questions are mostly context; the rarest words decide. Those that are nowhere say little, and cost more to look for. */
 const MAX_TERMS = 64;
-const HEAD_WEIGHT = 0.4;
-const K1 = 1.2;
+const MAX_UNKNOWN = 16;
+/** Places of terms that a search reads, roughly: in a very large index the commonest words are left to the second look. */
+const BUDGET = 3_000_000;
 /** Reciprocal rank fusion: the usual constant, which keeps the first ranks from deciding alone. */
 const FUSION = 60;
 const LEAST_SHARED = 0.1;
-const MAX_ALTERNATIVES = 12;
 
 interface Opened {
   database: DatabaseSync;
-  candidates: StatementSync;
-  documentFrequency: StatementSync;
-  wider: StatementSync;
+  terms: Terms;
+  /** Of the state of the index that the number stands for. */
+  ranges: { generation: number; ranges: Ranges } | undefined;
+  generation: StatementSync;
+  text: StatementSync;
   holder: StatementSync;
 }
 
 /** Searches indexes of tenants. What a search may find is part of the query: nothing is filtered afterwards. */
 export class IndexReader {
   readonly #open = new Map<string, Opened>();
+  readonly #scores = new Scores();
 
   /** Best first. Empty when the tenant has no index. */
   search(file: string, query: IndexQuery): IndexHit[] {
     const opened = this.#opened(file);
     if (opened === undefined) return [];
     try {
-      return search(opened, query);
+      // One state of the index from the first look to the last.
+      opened.database.exec('BEGIN');
+      return search(opened, query, this.#scores);
     } catch (error) {
       if (isDamaged(error)) this.forget(file);
       throw error;
+    } finally {
+      if (opened.database.isOpen && opened.database.isTransaction) opened.database.exec('COMMIT');
     }
   }
 
@@ -71,7 +77,7 @@ export class IndexReader {
   }
 
   #opened(file: string): Opened | undefined {
-    const known = this.#open.get(file) ?? prepare(file);
+    const known = this.#open.get(file) ?? prepare(file, this.#scores);
     this.#open.delete(file);
     if (known === undefined) return undefined;
     this.#open.set(file, known);
@@ -80,18 +86,15 @@ export class IndexReader {
   }
 }
 
-function prepare(file: string): Opened | undefined {
+function prepare(file: string, scores: Scores): Opened | undefined {
   const database = openIndexToRead(file);
   if (database === undefined) return undefined;
   return {
     database,
-    candidates: database.prepare(
-      // By `rank` the index sorts row numbers alone and reads the texts of the best only.
-      `SELECT rowid AS id, -rank AS score, body, head FROM passages
-       WHERE passages MATCH ? AND rank MATCH 'bm25(0, ${HEAD_WEIGHT}, 1)' ORDER BY rank LIMIT ?`,
-    ),
-    documentFrequency: database.prepare('SELECT doc FROM vocabulary WHERE term = ?'),
-    wider: database.prepare('SELECT term FROM vocabulary WHERE instr(term, ?) > 0 ORDER BY doc DESC LIMIT ?'),
+    terms: new Terms(database, scores),
+    ranges: undefined,
+    generation: database.prepare("SELECT value FROM meta WHERE name = 'generation'"),
+    text: database.prepare('SELECT head, body FROM passages WHERE id = ?'),
     holder: database.prepare(
       'SELECT document, version, first FROM documents WHERE first <= ? AND count > 0 ORDER BY first DESC LIMIT 1',
     ),
@@ -103,13 +106,13 @@ interface Candidate {
   score: number;
 }
 
-function search(opened: Opened, { owner, scope, text, limit, vector }: IndexQuery): IndexHit[] {
-  if (scope?.length === 0) return [];
-  const lexical = byWords(opened, text, filterOf(owner, scope), Math.max(limit, CANDIDATES));
-  const ranked =
-    vector === undefined
-      ? lexical
-      : fuse(lexical, nearest(opened.database, vector, { owner, scope }, Math.max(limit, CANDIDATES)));
+function search(opened: Opened, query: IndexQuery, scores: Scores): IndexHit[] {
+  const { limit, vector } = query;
+  const searchable = searchableOf(opened, query);
+  if (searchable.count === 0) return [];
+  const wanted = Math.max(limit, CANDIDATES);
+  const lexical = byWords(opened, query.text, searchable, scores, wanted);
+  const ranked = vector === undefined ? lexical : fuse(lexical, nearest(opened.database, vector, searchable, wanted));
   return ranked.slice(0, limit).flatMap(({ id, score }) => {
     const holder = opened.holder.get(id);
     if (holder === undefined) return [];
@@ -118,74 +121,63 @@ function search(opened: Opened, { owner, scope, text, limit, vector }: IndexQuer
   });
 }
 
-function filterOf(owner: string | undefined, scope: string[] | undefined): string {
-  const parts = [
-    ...(owner === undefined ? [] : [quoted(owner)]),
-    ...(scope === undefined ? [] : [`(${scope.map(quoted).join(' OR ')})`]),
-  ];
-  return parts.length === 0 ? '' : `scope : (${parts.join(' AND ')}) AND `;
+function searchableOf(opened: Opened, { owner, scope }: Filter): Searchable {
+  const generation = Number(opened.generation.get()?.value);
+  if (opened.ranges?.generation !== generation) opened.ranges = { generation, ranges: new Ranges(opened.database) };
+  return opened.ranges.ranges.of({ owner, scope });
 }
 
 /** BM25 over the words, then the best sentence of each candidate. */
-function byWords(opened: Opened, text: string, filter: string, limit: number): Candidate[] {
-  const total = Number(opened.database.prepare('SELECT sum(count) AS total FROM documents').get()?.total ?? 0);
-  if (total === 0) return [];
-  const weigh = (term: string): WeightedTerm & { found: boolean } => {
-    const found = Number(opened.documentFrequency.get(term)?.doc ?? 0);
-    return { term, weight: Math.log(1 + (total - found + 0.5) / (found + 0.5)), found: found > 0 };
-  };
-  const terms = queryTerms(text)
-    .map(weigh)
-    .sort((a, b) => b.weight - a.weight)
-    .slice(0, MAX_TERMS);
-  if (terms.length === 0) return [];
-  const matches = terms.flatMap((term) => (term.found ? [quoted(term.term)] : alternatives(opened, term.term)));
-  if (matches.length === 0) return [];
-  const found = opened.candidates.all(`${filter}{head body} : (${[...new Set(matches)].join(' OR ')})`, limit);
+function byWords(
+  { terms, text: textOf }: Opened,
+  text: string,
+  searchable: Searchable,
+  scores: Scores,
+  limit: number,
+): Candidate[] {
+  const weightOf = (found: number) => Math.log(1 + (searchable.count - found + 0.5) / (found + 0.5));
+  const asked = affordable(queryTerms(text).map((term) => ({ term, total: terms.total(term) })));
+  if (asked.length === 0) return [];
 
-  const window = new SentenceWindow(inOrder(terms, text));
-  const best = terms.reduce((sum, { weight }) => sum + weight * (K1 + 1), 0) + window.highest;
-  return found
-    .map(({ id, score, body, head }) => {
+  scores.start(searchable);
+  // In the order of the query, which pairs of neighbours are found by.
+  const weighted = asked.map(({ term, total, common }): WeightedTerm => {
+    // Of the commonest, which are not read, at most this many are in reach.
+    if (common) return { term, weight: weightOf(Math.min(total, searchable.count)) };
+    const found = total > 0 ? terms.read(term) : 0;
+    const weight = weightOf(found);
+    if (found > 0) scores.add(weight);
+    else terms.readAlternatives(term, () => scores.add(weightOf(scores.found)));
+    return { term, weight };
+  });
+
+  const window = new SentenceWindow(weighted);
+  const best = weighted.reduce((sum, { weight }) => sum + weight * (K1 + 1), 0) + window.highest;
+  return scores
+    .best(limit)
+    .map(({ id, score }) => {
+      const { head = '', body = '' } = textOf.get(id) ?? {};
       const fit = window.best(head === '' ? String(body) : `${body}\n${head}`);
-      return { id: Number(id), score: Math.min(1, Math.max(0, (Number(score) + fit) / best)) };
+      return { id, score: Math.min(1, Math.max(0, (score + fit) / best)) };
     })
     .sort((a, b) => b.score - a.score || a.id - b.id);
 }
 
-/** The order of the query, which pairs of neighbours are found by. */
-function inOrder(terms: readonly WeightedTerm[], text: string): WeightedTerm[] {
-  const byTerm = new Map(terms.map((term) => [term.term, term]));
-  return queryTerms(text).flatMap((term) => byTerm.get(term) ?? []);
-}
-
-/** Terms hold no quotes, see `termsOf`; quoted they are never taken for operators. */
-const quoted = (term: string) => `"${term}"`;
-
-/**
- * What stands in for a word that the index does not have, because the passage was cut differently or holds a longer form: its own parts,
- * its characters side by side, words that contain it.
- */
-function alternatives(opened: Opened, term: string): string[] {
-  if (!hasHan(term)) {
-    if (term.length < 3) return [];
-    return /\d/.test(term) ? [`${quoted(term)} *`, ...containing(opened, term)] : [`${quoted(term)} *`];
+/** The terms that count, in their order; `common` are those that BM25 leaves out because they would take too long and say little. */
+function affordable(
+  all: readonly { term: string; total: number }[],
+): { term: string; total: number; common: boolean }[] {
+  const known = all.filter(({ total }) => total > 0).sort((a, b) => a.total - b.total);
+  const unknown = all.filter(({ total }) => total === 0);
+  const kept = new Set([...known.slice(0, MAX_TERMS), ...unknown.slice(0, MAX_UNKNOWN)]);
+  const common = new Set<unknown>();
+  let read = 0;
+  for (const one of known) {
+    read += one.total;
+    if (read > BUDGET && one !== known[0]) common.add(one);
   }
-  const found: string[] = [];
-  const characters = [...term];
-  for (let length = characters.length - 1; length >= 2 && found.length < MAX_ALTERNATIVES; length--) {
-    for (let from = 0; from + length <= characters.length; from++) {
-      const part = characters.slice(from, from + length).join('');
-      if (opened.documentFrequency.get(part) !== undefined) found.push(quoted(part));
-    }
-  }
-  if (found.length > 0) return found;
-  const beside = characters.length > 1 ? [`(${characters.map(quoted).join(' + ')})`] : [];
-  return [...beside, ...containing(opened, term)];
+  return all.filter((one) => kept.has(one)).map((one) => ({ ...one, common: common.has(one) }));
 }
-
-const containing = (opened: Opened, term: string): string[] =>
-  opened.wider.all(term, MAX_ALTERNATIVES).map((row) => quoted(String(row.term)));
 
 /**
  * Reciprocal rank fusion of two rankings; passages that share next to nothing with the question are not ranked by words. The score is the share of

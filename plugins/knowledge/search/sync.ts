@@ -64,9 +64,15 @@ export function createIndexSync({ documents, passages, changes, folder, catchUpM
     await writer.call.put(file, seq, { document: documentId, version, scope: scopeOf(document), passages: rows });
   };
 
+  /** Goes on beside searches and changes, one step after another; what a step cuts off, the next one does. */
+  const tidy = async (file: string): Promise<void> => {
+    while (!closed && (await writer.call.tidy(file)));
+  };
+
   const applyChanges = async (tenant: Tenant) => {
     const file = indexFile(folder, tenant.tenantId);
     let seq = await writer.call.sequence(file);
+    const before = seq;
     if (seq > (await changes.last(tenant))) {
       // The store was put back to an earlier state: what the index has never happened.
       log.warn({ tenantId: tenant.tenantId }, 'knowledge index: ahead of the store, made anew');
@@ -83,8 +89,12 @@ export function createIndexSync({ documents, passages, changes, folder, catchUpM
         seq = change.seq;
         applied.set(tenant.tenantId, seq);
       }
-      if (batch.length < BATCH) return;
+      if (batch.length < BATCH) break;
     }
+    if (seq > before)
+      tidy(file).catch((error: unknown) => {
+        if (!closed) log.warn({ err: error, tenantId: tenant.tenantId }, 'knowledge index: not tidied');
+      });
   };
 
   const bringUp = async (tenant: Tenant): Promise<void> => {

@@ -1,8 +1,11 @@
+import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { AppError } from '../../../core/errors.ts';
 import type { IndexReader } from './reader.ts';
 import type { IndexReply } from './worker.ts';
 import type { IndexWriter } from './writer.ts';
+
+const CLOSE_MS = 3000;
 
 type Remote<T> = {
   [Name in keyof T]: T[Name] extends (...args: infer A) => infer R ? (...args: A) => Promise<R> : never;
@@ -25,7 +28,16 @@ export interface IndexThread<T> {
 export const startReader = (): IndexThread<IndexReader> =>
   startThread<IndexReader>('reader', ['search', 'forget', 'close']);
 export const startWriter = (): IndexThread<IndexWriter> =>
-  startThread<IndexWriter>('writer', ['sequence', 'put', 'remove', 'startRebuild', 'finishRebuild', 'reset', 'close']);
+  startThread<IndexWriter>('writer', [
+    'sequence',
+    'put',
+    'remove',
+    'tidy',
+    'startRebuild',
+    'finishRebuild',
+    'reset',
+    'close',
+  ]);
 
 function startThread<T>(role: 'reader' | 'writer', methods: (keyof T & string)[]): IndexThread<T> {
   type Waiting = { resolve: (value: unknown) => void; reject: (error: unknown) => void };
@@ -72,7 +84,9 @@ function startThread<T>(role: 'reader' | 'writer', methods: (keyof T & string)[]
   return {
     call: Object.fromEntries(methods.map((name) => [name, (...args: unknown[]) => call(name, args)])) as Remote<T>,
     async close() {
-      if (worker) await call('close', []).catch(() => undefined);
+      // What takes longer than this is cut off; its transaction counts as not made.
+      if (worker)
+        await Promise.race([call('close', []).catch(() => undefined), setTimeout(CLOSE_MS, null, { ref: false })]);
       closed = true;
       await worker?.terminate();
     },

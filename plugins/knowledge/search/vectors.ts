@@ -1,25 +1,22 @@
 import type { DatabaseSync } from 'node:sqlite';
+import type { Searchable } from './ranges.ts';
 
 /**
- * The nearest passages by cosine, over all vectors of the scope one after another: 20,000 of 768 numbers take some tens of milliseconds.
- * Vectors of another length (of another model) are passed over.
+ * The nearest passages by cosine, over all vectors that may be found one after another: 20,000 of 768 numbers take some tens of
+ * milliseconds. Vectors of another length (of another model) are passed over.
  */
 export function nearest(
   database: DatabaseSync,
   query: Float32Array,
-  { owner, scope }: { owner?: string | undefined; scope?: readonly string[] | undefined },
+  { starts, ends }: Searchable,
   limit: number,
 ): { id: number; score: number }[] {
   const best: { id: number; score: number }[] = [];
   const wanted = query.length * 4;
-  const ranges = database.prepare('SELECT scope, first, count FROM documents WHERE count > 0').all();
   const read = database.prepare('SELECT id, vector FROM vectors WHERE id BETWEEN ? AND ?');
   read.setReturnArrays(true);
-  for (const { scope: terms, first, count } of ranges) {
-    const own = String(terms).split(' ');
-    if (owner !== undefined && !own.includes(owner)) continue;
-    if (scope !== undefined && !own.some((term) => scope.includes(term))) continue;
-    for (const row of read.iterate(Number(first), Number(first) + Number(count) - 1)) {
+  for (const [at, start] of starts.entries()) {
+    for (const row of read.iterate(start, (ends[at] ?? start) - 1)) {
       const [id, blob] = row as unknown as [number, Uint8Array];
       if (blob.byteLength !== wanted) continue;
       const vector = aligned(blob);

@@ -33,6 +33,17 @@ export function termsOf(text: string): string[] {
   return terms;
 }
 
+/** Terms of letters and digits, or with signs inside: model names, versions, addresses. */
+const COMPOSED = /_|\d\p{L}|\p{L}\d/u;
+const PART = /\d+(?:_\d+)*|[^\d_]+/gu;
+
+/** Parts of a term that people also ask for by themselves: `v2_15_3` has `v` and `2_15_3`, `a320neo` has `320`. */
+export function partsOf(term: string): string[] {
+  if (!COMPOSED.test(term)) return [];
+  const parts = (term.match(PART) ?? []).map((part) => (LATIN_WORD.test(part) ? stemmer(part) : part));
+  return [...new Set(parts)].filter((part) => part !== term);
+}
+
 const SENTENCE_END = /(?<=[。！？；!?;\n])|(?<=\.)(?=\s)/;
 
 /** The form in which a passage is indexed: terms apart by spaces, one sentence a line. */

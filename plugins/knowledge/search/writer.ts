@@ -1,6 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { isDamaged, openIndex, removeIndex } from './database.ts';
-import { indexedText, termsOf } from './words.ts';
+import { mergeSegments, pruneParts } from './merging.ts';
+import { BODY_UNITS, blocksOf, HEAD_UNITS, type Postings } from './postings.ts';
+import { hasHan, indexedText, partsOf, termsOf } from './words.ts';
 
 /** Everything of one document that the index keeps. */
 export interface IndexedDocument {
@@ -13,6 +15,7 @@ export interface IndexedDocument {
 
 /** Index files that are kept open. */
 const MAX_OPEN = 16;
+const LONGEST = 65_535;
 
 /** Writes indexes of tenants. Each change of one document is one transaction together with the number of the change. */
 export class IndexWriter {
@@ -20,7 +23,7 @@ export class IndexWriter {
 
   /** Number of the last change in the index; makes the index when there is none. */
   sequence(file: string): number {
-    return this.#guarded(file, (database) => sequenceOf(database));
+    return this.#guarded(file, (database) => metaOf(database, 'seq'));
   }
 
   /**
@@ -30,25 +33,34 @@ export class IndexWriter {
    */
   put(file: string, seq: number, { document, version, scope, passages }: IndexedDocument): void {
     // The slow part is outside of the transaction.
-    const rows = passages.map(({ text, headings, vector }) => ({
-      head: termsOf(headings.join('\n')).join(' '),
-      body: indexedText(text),
-      vector,
-    }));
+    const { rows, lengths, terms } = termsOfPassages(passages);
     this.#change(file, seq, (database) => {
       removeRows(database, document);
-      const last = database.prepare('SELECT max(first + count) AS last FROM documents').get()?.last;
-      const first = Number(last ?? 1);
-      const insert = database.prepare('INSERT INTO passages(rowid, scope, head, body) VALUES (?, ?, ?, ?)');
+      // Numbers are never given out again: postings of what is gone may still be there.
+      const first = metaOf(database, 'next');
+      database.prepare("UPDATE meta SET value = ? WHERE name = 'next'").run(first + rows.length);
+      const insert = database.prepare('INSERT INTO passages(id, head, body) VALUES (?, ?, ?)');
       const insertVector = database.prepare('INSERT INTO vectors VALUES (?, ?)');
-      const terms = scope.join(' ');
       for (const [at, { head, body, vector }] of rows.entries()) {
-        insert.run(first + at, terms, head, body);
+        insert.run(first + at, head, body);
         if (vector !== undefined) insertVector.run(first + at, vector);
       }
+      const segment = Number(
+        database.prepare('INSERT INTO segments(passages) VALUES (?)').run(rows.length).lastInsertRowid,
+      );
+      const insertBlock = database.prepare('INSERT INTO postings VALUES (?, ?, ?, ?, ?, ?)');
+      const insertPart = database.prepare('INSERT OR IGNORE INTO parts VALUES (?, ?)');
+      for (const term of [...terms.keys()].sort()) {
+        const { ids, units } = terms.get(term) as Postings;
+        for (const block of blocksOf({ ids: ids.map((id) => first + id), units }))
+          insertBlock.run(segment, term, block.first, block.last, block.count, block.data);
+        if (hasHan(term) && term.length > 1) for (const part of new Set(term)) insertPart.run(part, term);
+      }
       database
-        .prepare('INSERT INTO documents(document, version, scope, first, count) VALUES (?, ?, ?, ?, ?)')
-        .run(document, version, terms, first, rows.length);
+        .prepare(
+          'INSERT INTO documents(document, version, scope, segment, first, count, lengths) VALUES (?, ?, ?, ?, ?, ?, ?)',
+        )
+        .run(document, version, scope.join(' '), segment, first, rows.length, new Uint8Array(lengths.buffer));
     });
   }
 
@@ -56,23 +68,28 @@ export class IndexWriter {
     this.#change(file, seq, (database) => removeRows(database, document));
   }
 
+  /**
+   * One step of merging what has become many or mostly empty: some milliseconds, or seconds in a large index. Changes nothing that a
+   * search can see. False when there is nothing more to do.
+   */
+  tidy(file: string): boolean {
+    return this.#guarded(file, (database) => transaction(database, () => mergeSegments(database)));
+  }
+
   /** Prepares for putting every document again; searches go on meanwhile. */
   startRebuild(file: string): void {
     this.#guarded(file, (database) => {
-      const intact = () => {
-        database.exec("INSERT INTO passages(passages) VALUES ('integrity-check')");
-        return database.prepare('PRAGMA quick_check').get()?.quick_check === 'ok';
-      };
       let sound = false;
       try {
-        sound = intact();
+        sound = database.prepare('PRAGMA quick_check').get()?.quick_check === 'ok';
       } catch (error) {
         if (!isDamaged(error)) throw error;
       }
-      if (!sound) {
+      if (sound) database.exec("UPDATE documents SET version = ''");
+      else {
         this.#forget(file);
         removeIndex(file);
-      } else database.exec("UPDATE documents SET version = ''");
+      }
     });
   }
 
@@ -82,7 +99,8 @@ export class IndexWriter {
       const gone = database.prepare("SELECT document FROM documents WHERE version = ''").all();
       for (const { document } of gone) this.remove(file, 0, String(document));
       database.prepare("UPDATE meta SET value = max(value, ?) WHERE name = 'seq'").run(seq);
-      database.exec("INSERT INTO passages(passages) VALUES ('optimize')");
+      while (transaction(database, () => mergeSegments(database)));
+      transaction(database, () => pruneParts(database));
       database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
     });
   }
@@ -98,19 +116,14 @@ export class IndexWriter {
   }
 
   #change(file: string, seq: number, work: (database: DatabaseSync) => void): void {
-    this.#guarded(file, (database) => {
-      database.exec('BEGIN IMMEDIATE');
-      try {
-        if (seq === 0 || seq > sequenceOf(database)) {
-          work(database);
-          if (seq > 0) database.prepare("UPDATE meta SET value = ? WHERE name = 'seq'").run(seq);
-        }
-        database.exec('COMMIT');
-      } catch (error) {
-        if (database.isTransaction) database.exec('ROLLBACK');
-        throw error;
-      }
-    });
+    this.#guarded(file, (database) =>
+      transaction(database, () => {
+        if (seq !== 0 && seq <= metaOf(database, 'seq')) return;
+        work(database);
+        database.exec("UPDATE meta SET value = value + 1 WHERE name = 'generation'");
+        if (seq > 0) database.prepare("UPDATE meta SET value = ? WHERE name = 'seq'").run(seq);
+      }),
+    );
   }
 
   /** A damaged index is given up here; the error tells the caller to put everything again. */
@@ -136,14 +149,59 @@ export class IndexWriter {
   }
 }
 
-const sequenceOf = (database: DatabaseSync): number =>
-  Number(database.prepare("SELECT value FROM meta WHERE name = 'seq'").get()?.value ?? 0);
+function transaction<T>(database: DatabaseSync, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    const result = work();
+    database.exec('COMMIT');
+    return result;
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+/** Texts as the index keeps them, and the postings of all terms by the places of the passages in the document. */
+function termsOfPassages(passages: IndexedDocument['passages']) {
+  const terms = new Map<string, Postings>();
+  const lengths = new Uint16Array(passages.length);
+  const rows = passages.map(({ text, headings, vector }, id) => {
+    const head = termsOf(headings.join('\n'));
+    const body = indexedText(text);
+    let length = 0;
+    const count = (term: string, units: number) => {
+      const known = terms.get(term);
+      if (known === undefined) terms.set(term, { ids: [id], units: [units] });
+      else if (known.ids.at(-1) === id) known.units[known.units.length - 1] = (known.units.at(-1) ?? 0) + units;
+      else {
+        known.ids.push(id);
+        known.units.push(units);
+      }
+    };
+    const countAll = (list: readonly string[], units: number) => {
+      for (const term of list) {
+        if (term === '') continue;
+        count(term, units);
+        length += units;
+        for (const part of partsOf(term)) count(part, units);
+      }
+    };
+    countAll(body.split(/[ \n]/), BODY_UNITS);
+    countAll(head, HEAD_UNITS);
+    lengths[id] = Math.min(LONGEST, length);
+    return { head: head.join(' '), body, vector };
+  });
+  return { rows, lengths, terms };
+}
+
+const metaOf = (database: DatabaseSync, name: 'seq' | 'next'): number =>
+  Number(database.prepare('SELECT value FROM meta WHERE name = ?').get(name)?.value ?? 0);
 
 function removeRows(database: DatabaseSync, document: string): void {
   const known = database.prepare('SELECT id, first, count FROM documents WHERE document = ?').get(document);
   if (known === undefined) return;
   const [from, to] = [Number(known.first), Number(known.first) + Number(known.count) - 1];
-  database.prepare('DELETE FROM passages WHERE rowid BETWEEN ? AND ?').run(from, to);
+  database.prepare('DELETE FROM passages WHERE id BETWEEN ? AND ?').run(from, to);
   database.prepare('DELETE FROM vectors WHERE id BETWEEN ? AND ?').run(from, to);
   database.prepare('DELETE FROM documents WHERE id = ?').run(Number(known.id));
 }
