@@ -48,6 +48,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       http: manifest.http,
       routeSets: [...options.routes, ...host.routes],
       sockets: host.sockets,
+      mounts: host.mounts,
       authenticator: host.find(authenticatorService),
       audit: host.find(auditService),
       limiter: createRateLimiter(manifest.http.limits),

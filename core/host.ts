@@ -1,5 +1,6 @@
 import type { Server } from 'node:http';
 import { AppError } from './errors.ts';
+import type { Mount } from './http/mount.ts';
 import type { RouteSet } from './http/route.ts';
 import type { SocketRoute } from './http/socket.ts';
 import type { Logger } from './log.ts';
@@ -28,6 +29,7 @@ export interface HostOptions {
 export interface Host {
   readonly routes: RouteSet[];
   readonly sockets: SocketRoute[];
+  readonly mounts: Mount[];
   readonly nodes: URL[];
   readonly runKinds: RunKind[];
   readonly tools: ToolDefinition[];
@@ -91,6 +93,7 @@ export async function createHost({ plugins, provided, log, dataDir }: HostOption
   return {
     routes: parts.flatMap(({ parts: { routes = [] } }) => routes),
     sockets: parts.flatMap(({ parts: { sockets = [] } }) => sockets),
+    mounts: parts.flatMap(({ parts: { mounts = [] } }) => mounts),
     nodes: parts.flatMap(({ parts: { nodes = [] } }) => nodes),
     runKinds: parts.flatMap(({ parts: { runKinds = [] } }) => runKinds),
     tools: parts.flatMap(({ parts: { tools = [] } }) => tools),

@@ -1,4 +1,5 @@
 import type { Server } from 'node:http';
+import type { Mount } from './http/mount.ts';
 import type { RouteSet } from './http/route.ts';
 import type { SocketRoute } from './http/socket.ts';
 import type { Logger } from './log.ts';
@@ -39,6 +40,8 @@ export interface PluginParts<Provides extends ServiceMap = ServiceMap> {
   routes?: RouteSet[];
   /** Raw WebSocket endpoints. */
   sockets?: SocketRoute[];
+  /** Routes outside `/api/v1`, for protocols that are defined elsewhere. */
+  mounts?: Mount[];
   /** Attaches to the HTTP server before it listens (socket.io); what is attached is closed by a disposer. */
   attach?: (server: Server) => void;
   /** Files with one node type each as default export. */

@@ -12,6 +12,7 @@ import { type TSchema, Type } from '../schema.ts';
 import { addIds, beginDeed, type Deed, noteDeed } from './audit-trail.ts';
 import { bodyKind, readForm, readJson } from './body.ts';
 import { sendEvents } from './event-stream.ts';
+import { asAppError, CLIENT_GONE, MAX_JSON_BYTES, watchClient, wrongType } from './exchange.ts';
 import { admit, bearerOf, unauthenticated } from './gate.ts';
 import type { RateLimiter } from './limits.ts';
 import { sendFailure, sendReply } from './reply.ts';
@@ -26,10 +27,6 @@ import {
 } from './route.ts';
 import { asJson, fromWire, type NumberLookup, toWire } from './shape.ts';
 import { type Check, compileCheck, validationFailed } from './validate.ts';
-
-const MAX_JSON_BYTES = 2 << 20;
-/** Made once: a reason of its own with every ended request would cost more than the request. */
-const CLIENT_GONE = new Error('the client has gone away');
 
 export interface ApiOptions {
   routeSets: readonly RouteSet[];
@@ -92,17 +89,14 @@ export function createApi({ routeSets, numbers, authenticator, limiter, audit }:
   };
 
   const fail = (ctx: ApiContext, error: unknown, names: readonly ContractName[], codes: RouteSet['codes'] = {}) => {
-    const known = error instanceof AppError ? error : internal(ctx, error);
+    const known = asAppError(ctx, error);
     const { language } = ctx.state;
     const [only] = names;
     const failure =
       only !== undefined && names.length === 1
         ? contracts[only].failure(known, codes, language, new Date())
         : mergedFailure(names, known, language, new Date());
-    const rate = known.details?.headers;
-    if (rate !== undefined) ctx.set(rate as Record<string, string>);
-    if (known.kind === 'too_large') ctx.set('Connection', 'close');
-    sendFailure(ctx, failure, { ...(known.retryAfter !== undefined && { retryAfter: known.retryAfter }) });
+    sendFailure(ctx, failure, known);
   };
 
   const run = async (
@@ -130,10 +124,7 @@ export function createApi({ routeSets, numbers, authenticator, limiter, audit }:
     const { value: rawBody, files } = endpoint.body
       ? await readBody(ctx, route, early)
       : { value: undefined, files: {} };
-    const end = new AbortController();
-    ctx.res.once('close', () => {
-      if (!ctx.res.writableFinished) end.abort(CLIENT_GONE);
-    });
+    const end = watchClient(ctx);
     try {
       const body = endpoint.body ? await convert(endpoint.body, endpoint.body.check(rawBody)) : undefined;
       if (route.limit === 'login') {
@@ -420,28 +411,12 @@ const evidenceOf = (token: TokenCheck): TokenEvidence => {
   return { kind: token.kind };
 };
 
-function internal(ctx: ApiContext, error: unknown): AppError {
-  ctx.state.log.error({ err: error }, 'request failed');
-  return new AppError(
-    'internal',
-    'INTERNAL_ERROR',
-    { zh: '服务器内部错误', en: 'Internal server error' },
-    { cause: error },
-  );
-}
-
 const notFound = () => new AppError('not_found', 'NOT_FOUND', { zh: '资源不存在', en: 'Not found' });
 
 const methodNotAllowed = (method: string) =>
   new AppError('method_not_allowed', 'METHOD_NOT_ALLOWED', {
     zh: `此路径不支持 ${method} 方法`,
     en: `${method} is not allowed here`,
-  });
-
-const wrongType = (type: string) =>
-  new AppError('malformed', 'CONTENT_TYPE_WRONG', {
-    zh: `请求体类型必须是 ${type}`,
-    en: `The content type must be ${type}`,
   });
 
 const nothingShown = (needed: readonly string[]) =>

@@ -46,6 +46,21 @@ export async function admit(
 export const admitCaller = (rule: Exclude<AuthRule, 'none' | 'tenant'>, token: TokenCheck): Principal =>
   identityFor(rule, token).principal;
 
+/**
+ * Any caller: the account behind a JWT, in the tenant that the request names if it names one, or an API account.
+ *
+ * @throws {AppError} UNAUTHENTICATED, ACCOUNT_BLOCKED, TENANT_FORBIDDEN
+ */
+export async function admitAnyone(
+  ctx: Context,
+  token: TokenCheck,
+  authenticator: Authenticator | undefined,
+): Promise<Principal> {
+  const identity = identityFor(token.kind === 'api' ? 'api' : 'user', token);
+  if (ctx.get('x-tenant-id').trim() === '' || authenticator === undefined) return identity.principal;
+  return authenticator.inTenant(identity, tenantOf(ctx, false));
+}
+
 function identityFor(rule: AuthRule, token: TokenCheck): Identity {
   const identity = callerOf(rule, token);
   if (identity === undefined) throw unauthenticated();

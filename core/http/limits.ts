@@ -18,7 +18,7 @@ const contractLimits = (user: number, admin: number, login: number) =>
     { default: {} },
   );
 
-/** Section `http.limits` of the manifest. */
+/** Section `http.limits` of the manifest; `mounts` is for what lies outside `/api/v1`. */
 export const limitsSchema = Type.Object(
   {
     reports: contractLimits(1200, 1200, 60),
@@ -26,6 +26,7 @@ export const limitsSchema = Type.Object(
     tasks: contractLimits(1200, 1200, 60),
     research: contractLimits(100, 500, 5),
     lowcode: contractLimits(1200, 1200, 60),
+    mounts: contractLimits(1200, 1200, 60),
   },
   { default: {} },
 );
@@ -44,7 +45,7 @@ export interface RateLimiter {
    *
    * @throws {AppError} RATE_LIMITED with `retryAfter`; its `details.headers` are the rate headers
    */
-  general(contract: ContractName, principal: Principal | undefined, ip: string): Promise<RateHeaders>;
+  general(contract: ContractName | 'mounts', principal: Principal | undefined, ip: string): Promise<RateHeaders>;
   /** Counts one login attempt for an address and the account name that it tries. */
   login(contract: ContractName, ip: string, account: string): Promise<RateHeaders>;
 }

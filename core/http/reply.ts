@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Context } from 'koa';
 import type { Contract, Failure, Language, PageRequest } from '../contracts/contract.ts';
-import type { LocalText } from '../errors.ts';
+import type { AppError } from '../errors.ts';
 import { EmptyReply, FileReply, type Page, ReplyWith, type Route } from './route.ts';
 import { asJson, type NumberLookup, toWire } from './shape.ts';
 
@@ -109,16 +109,14 @@ function asciiName(name: string): string {
   return `${ascii(base) || 'download'}${ascii(extension)}`;
 }
 
-/** Sends an error in its contract's form, with the headers that every contract shares. */
-export function sendFailure(
-  ctx: Context,
-  failure: Failure,
-  options: { retryAfter?: number; allow?: readonly string[]; message?: LocalText } = {},
-): void {
+/** Sends an error in its contract's form, with the headers that it brings in any. */
+export function sendFailure(ctx: Context, failure: Failure, error: AppError): void {
   ctx.status = failure.status;
   ctx.set('Cache-Control', 'no-store');
-  if (options.retryAfter !== undefined) ctx.set('Retry-After', String(options.retryAfter));
-  if (options.allow !== undefined) ctx.set('Allow', options.allow.join(', '));
+  const rate = error.details?.headers;
+  if (rate !== undefined) ctx.set(rate as Record<string, string>);
+  if (error.kind === 'too_large') ctx.set('Connection', 'close');
+  if (error.retryAfter !== undefined) ctx.set('Retry-After', String(error.retryAfter));
   for (const [name, value] of Object.entries(failure.headers ?? {})) ctx.set(name, value);
   ctx.body = failure.body;
 }

@@ -10,6 +10,8 @@ import { Type } from '../schema.ts';
 import { type Api, type ApiContext, type ApiOptions, createApi } from './api.ts';
 import { addDocs } from './docs.ts';
 import { limitsSchema } from './limits.ts';
+import type { Mount } from './mount.ts';
+import { createMounts } from './mounts.ts';
 import { type SocketRoute, serveSockets } from './socket.ts';
 
 /** Section `http` of the manifest. */
@@ -38,12 +40,14 @@ const EXPOSED = [
   'Retry-After',
   'Content-Disposition',
   'ETag',
+  'Mcp-Session-Id',
 ].join(', ');
 
 export interface HttpServerOptions extends ApiOptions {
   log: Logger;
   http: HttpOptions;
   sockets?: readonly SocketRoute[];
+  mounts?: readonly Mount[];
   version: string;
   /** What is not ready right now, by part. */
   notReady(): Promise<Record<string, string>>;
@@ -67,6 +71,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     if (!CLIENT_GONE.test(error.code ?? '')) log.error({ err: error }, 'response failed');
   });
   const api = createApi(options);
+  const mounts = createMounts({ ...options, mounts: options.mounts ?? [], audit: options.audit });
   let closing = false;
 
   const health = new Router();
@@ -97,6 +102,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   koa.use(describeRequest(log));
   koa.use(crossOrigin(http.origins));
   koa.use(health.routes());
+  koa.use(mounts.routes);
   koa.use(router.routes());
   koa.use(async (ctx) => {
     if (ctx.body === undefined && ctx.status === 404 && ctx.respond !== false)
@@ -136,6 +142,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     async close(timeoutMs) {
       closing = true;
       api.endStreams();
+      mounts.endStreams();
       sockets.close();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
@@ -200,7 +207,7 @@ function crossOrigin(origins: readonly string[]): Middleware {
       ctx.set('Access-Control-Allow-Methods', 'GET, HEAD, POST, PUT, PATCH, DELETE');
       ctx.set(
         'Access-Control-Allow-Headers',
-        'Authorization, Content-Type, X-Tenant-Id, X-Trace-Id, X-Api-Contract, Last-Event-ID, If-None-Match',
+        'Authorization, Content-Type, X-Tenant-Id, X-Trace-Id, X-Api-Contract, Last-Event-ID, If-None-Match, Idempotency-Key, Mcp-Session-Id, Mcp-Protocol-Version',
       );
       ctx.set('Access-Control-Max-Age', '600');
     }

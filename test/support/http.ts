@@ -4,6 +4,7 @@ import type { AuditService } from '../../core/audit.ts';
 import type { TokenCheck } from '../../core/auth.ts';
 import { AppError } from '../../core/errors.ts';
 import { createRateLimiter, limitsSchema } from '../../core/http/limits.ts';
+import type { Mount } from '../../core/http/mount.ts';
 import type { RouteSet } from '../../core/http/route.ts';
 import { createHttpServer, type HttpOptions, type HttpServer } from '../../core/http/server.ts';
 import type { SocketRoute } from '../../core/http/socket.ts';
@@ -43,12 +44,14 @@ export async function serveRoutes(
   options: Partial<HttpOptions> = {},
   sockets: SocketRoute[] = [],
   audit?: AuditService,
+  mounts: Mount[] = [],
 ): Promise<TestHttp> {
   const known = new Map<string, number>();
   const http = createHttpServer({
     routeSets,
     sockets,
     audit,
+    mounts,
     log: createLogger('silent'),
     version: '1.0.0',
     http: {
