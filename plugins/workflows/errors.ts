@@ -37,6 +37,17 @@ export const workflowInvalid = (errors: readonly LocalText[]) =>
     details: { errors: errors.slice(0, 100) },
   });
 
+export const listTooLarge = (bytes: number) =>
+  new AppError(
+    'invalid',
+    'LIST_TOO_LARGE',
+    {
+      zh: `列表内容超过 ${bytes / 2 ** 20} MiB，请减小 limit`,
+      en: `The list is larger than ${bytes / 2 ** 20} MiB: ask for less with limit`,
+    },
+    { details: { bytes } },
+  );
+
 export const workflowStopped = () =>
   new AppError('conflict', 'WORKFLOW_STOPPED', {
     zh: '工作流已停用，不能执行',

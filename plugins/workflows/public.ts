@@ -63,9 +63,10 @@ export interface WorkflowChanges extends Partial<NewWorkflow> {
 export interface Execution {
   id: string;
   workflowId: string;
-  /** Of the workflow when it was started. */
-  version: number;
+  /** Of the workflow when it was started; null in lists that leave large inputs out. */
+  version: number | null;
   status: ExecutionStatus;
+  /** In lists, data that is too large for one is `{_truncated: true}`. */
   inputData: Record<string, unknown>;
   outputData: Record<string, unknown> | null;
   error: LocalText | null;
@@ -164,6 +165,7 @@ export interface PageRequest {
  * caller's is not found.
  */
 export interface WorkflowService {
+  /** @throws {AppError} LIST_TOO_LARGE when the graphs of the page are more than one answer can hold */
   list(
     principal: Principal,
     filter: {
@@ -181,7 +183,8 @@ export interface WorkflowService {
   /** Removes versions, executions and logs as well; executions under way are cancelled. */
   delete(principal: Principal, workflowId: string): Promise<void>;
   validate(graph: Graph): { valid: boolean; errors: LocalText[]; warnings: LocalText[] };
-  versions(principal: Principal, workflowId: string): Promise<WorkflowVersion[]>;
+  /** Newest first. @throws {AppError} LIST_TOO_LARGE */
+  versions(principal: Principal, workflowId: string, page: PageRequest): Promise<WorkflowVersion[]>;
   version(principal: Principal, workflowId: string, version: number): Promise<WorkflowVersion>;
   rollback(principal: Principal, workflowId: string, version: number, comment?: string): Promise<Workflow>;
   diff(principal: Principal, workflowId: string, from: number, to: number): Promise<Record<string, unknown>>;

@@ -23,7 +23,7 @@ import {
 import type { RunsOptions } from './options.ts';
 import type { Run, RunService, StartOptions } from './service.ts';
 import type { Supervisor } from './supervisor.ts';
-import type { Values } from './values.ts';
+import { INLINE_BYTES, type StoredValue, type Values } from './values.ts';
 
 export interface Runs extends RunService {
   /**
@@ -50,12 +50,16 @@ export function createRunService(parts: {
   const { supervisor, store, values, logs, kinds, clock, options } = parts;
   const { limits, exclusive } = options;
 
-  const load = async (document: RunDocument): Promise<Run> => {
-    const [input, result] = await Promise.all([
-      values.load(document, inputOf(document)),
-      values.load(document, resultOf(document)),
-    ]);
-    return toRun(document, input, result);
+  const load = async (document: RunDocument, mostBytes = Number.POSITIVE_INFINITY): Promise<Run> => {
+    const leftOut: ('input' | 'result')[] = [];
+    const read = (name: 'input' | 'result', stored: StoredValue) => {
+      const bytes = stored.file === undefined ? (stored.json?.length ?? 0) : INLINE_BYTES + 1;
+      if (bytes <= mostBytes) return values.load(document, stored);
+      leftOut.push(name);
+      return undefined;
+    };
+    const [input, result] = await Promise.all([read('input', inputOf(document)), read('result', resultOf(document))]);
+    return { ...toRun(document, input, result), ...(leftOut.length > 0 && { leftOut }) };
   };
 
   const existing = async (principal: Principal, runId: string) => {
@@ -163,13 +167,13 @@ export function createRunService(parts: {
       return document && load(document);
     },
 
-    async list(principal, filter, { offset, limit }) {
+    async list(principal, filter, { offset, limit, valueBytes }) {
       const found = await collectionOf(principal, filter.everyTenant).find(listFilter(filter), {
         sort: { createdAt: -1 },
         skip: offset,
         limit,
       });
-      return Promise.all(found.map(load));
+      return Promise.all(found.map((document) => load(document, valueBytes)));
     },
 
     count: (principal, filter) => collectionOf(principal, filter.everyTenant).count(listFilter(filter)),

@@ -24,6 +24,8 @@ export interface Run {
   createdAt: Date;
   startedAt?: Date;
   finishedAt?: Date;
+  /** What was too large for a list and is not loaded. */
+  leftOut?: readonly ('input' | 'result')[];
 }
 
 /** `seq` counts from 0 without gaps within one log. Do not change one: all followers are given the same object. */
@@ -89,9 +91,14 @@ export interface RunService {
   /**
    * Runs that were started with `meta`, newest first.
    *
+   * @param page.valueBytes inputs and results whose JSON is longer are left out. Default: none is
    * @throws {AppError} ADMIN_REQUIRED for `everyTenant` without the role
    */
-  list(principal: Principal, filter: RunFilter, page: { offset: number; limit: number }): Promise<Run[]>;
+  list(
+    principal: Principal,
+    filter: RunFilter,
+    page: { offset: number; limit: number; valueBytes?: number },
+  ): Promise<Run[]>;
   count(principal: Principal, filter: RunFilter): Promise<number>;
   /** The finished steps of a run; undefined when there is no such run. */
   steps(principal: Principal, runId: string): Promise<RunSteps | undefined>;

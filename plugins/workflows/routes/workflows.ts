@@ -38,6 +38,7 @@ export const workflowRoutes = (workflows: WorkflowService, executions: Execution
     }),
     paged: { sortBy: ['created_at', 'name', 'updated_at'], sortOrder: 'desc' },
     reply: WorkflowReply,
+    errors: ['LIST_TOO_LARGE'],
     handler: async ({ principal, query, paging }) => {
       const sortBy = paging.sortBy === 'name' || paging.sortBy === 'updated_at' ? paging.sortBy : 'created_at';
       const filter = { ...query, sortBy, sortOrder: paging.sortOrder ?? 'desc' } as const;
@@ -202,10 +203,13 @@ export const workflowRoutes = (workflows: WorkflowService, executions: Execution
     auth: 'user',
     summary: { zh: '获取工作流版本列表', en: 'Lists the versions of a workflow, newest first' },
     params: workflowId,
-    reply: Type.Array(VersionReply),
-    errors: ['WORKFLOW_NOT_FOUND'],
-    handler: async ({ principal, params }) =>
-      (await workflows.versions(principal, params.workflow_id)).map(versionView),
+    paged: true,
+    reply: VersionReply,
+    errors: ['WORKFLOW_NOT_FOUND', 'LIST_TOO_LARGE'],
+    handler: async ({ principal, params, paging }) => {
+      const found = await workflows.versions(principal, params.workflow_id, paging);
+      return { items: found.map(versionView), total: found.length };
+    },
   }),
   defineRoute({
     method: 'GET',

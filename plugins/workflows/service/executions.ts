@@ -27,6 +27,10 @@ const STATUS: Readonly<Record<RunStatus, ExecutionStatus>> = {
   cancelled: 'failed',
 };
 
+/** Longest input and output (as JSON) that lists show; the execution by itself shows all. */
+const LISTED_BYTES = 64 * 1024;
+const LEFT_OUT = { _truncated: true };
+
 const statusFilter = (wanted: ExecutionStatus): RunStatus[] =>
   (Object.entries(STATUS) as [RunStatus, ExecutionStatus][]).flatMap(([run, shown]) => (shown === wanted ? [run] : []));
 
@@ -76,7 +80,7 @@ export function createExecutionService(parts: WorkflowParts, graphs: Graphs): Ex
           ...(status && { status: statusFilter(status) }),
           ...(search && { search }),
         },
-        { offset, limit },
+        { offset, limit, valueBytes: LISTED_BYTES },
       );
       return found.map(executionView);
     },
@@ -178,15 +182,16 @@ export function createExecutionService(parts: WorkflowParts, graphs: Graphs): Ex
 }
 
 export function executionView(run: Run): Execution {
-  const { workflowId, version, input } = run.input as ExecutionInput;
-  const { startedAt, finishedAt } = run;
+  const given = run.input as ExecutionInput | undefined;
+  const { startedAt, finishedAt, leftOut = [] } = run;
+  const result = leftOut.includes('result') ? LEFT_OUT : (run.result as Record<string, unknown> | undefined);
   return {
     id: run.id,
-    workflowId,
-    version,
+    workflowId: given?.workflowId ?? run.subject ?? '',
+    version: given?.version ?? null,
     status: STATUS[run.status],
-    inputData: input,
-    outputData: (run.result as Record<string, unknown> | undefined) ?? null,
+    inputData: given?.input ?? LEFT_OUT,
+    outputData: result ?? null,
     error:
       run.status === 'cancelled'
         ? { zh: '执行已取消', en: 'The execution was cancelled' }

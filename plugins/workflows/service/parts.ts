@@ -26,6 +26,8 @@ export interface WorkflowOptions {
   /** Data that one execution holds, and that all of this process hold together. */
   dataBytes: number;
   allDataBytes: number;
+  /** Graphs of one list of workflows or versions, in bytes of their JSON. */
+  listBytes: number;
 }
 
 /** What the plugin needs of others; tests pass their own. */

@@ -2,7 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { isDuplicate } from '../../../core/data/errors.ts';
 import type { Principal } from '../../../core/principal.ts';
 import { diffGraphs } from '../../../runtime/graph/index.ts';
-import { templateNotFound, versionNotFound, workflowChanged, workflowInvalid, workflowNotFound } from '../errors.ts';
+import {
+  listTooLarge,
+  templateNotFound,
+  versionNotFound,
+  workflowChanged,
+  workflowInvalid,
+  workflowNotFound,
+} from '../errors.ts';
 import type { VersionDocument } from '../models/version.ts';
 import type { WorkflowDocument } from '../models/workflow.ts';
 import type { Graph, Workflow, WorkflowChanges, WorkflowService, WorkflowVersion } from '../public.ts';
@@ -14,7 +21,6 @@ import { loadTemplates } from './templates.ts';
 const REGEX_SIGNS = /[\\^$.*+?()[\]{}|]/g;
 const SORT_FIELDS = { name: 'name', created_at: 'createdAt', updated_at: 'updatedAt' } as const;
 const ATTEMPTS = 5;
-const MAX_VERSIONS_LISTED = 1000;
 
 const graphText = ({ nodes, edges }: Graph) => JSON.stringify({ nodes, edges });
 export const graphOf = ({ graph }: { graph: string }) => JSON.parse(graph) as Graph;
@@ -84,6 +90,19 @@ export function createWorkflowService(parts: WorkflowParts, types: NodeTypes): W
     throw workflowChanged();
   };
 
+  /** Reads documents one by one, and no more of them than one answer can hold. */
+  const listed = async <D extends { graph: string }>(documents: AsyncIterable<D>): Promise<D[]> => {
+    const { listBytes } = parts.options;
+    const found: D[] = [];
+    let bytes = 0;
+    for await (const document of documents) {
+      bytes += document.graph.length;
+      if (bytes > listBytes) throw listTooLarge(listBytes);
+      found.push(document);
+    }
+    return found;
+  };
+
   const findVersion = async (workflow: WorkflowDocument, version: number): Promise<WorkflowVersion> => {
     const found = await versions.in(workflow).findOne({ workflowId: workflow._id, version });
     if (found) return versionView(found);
@@ -127,7 +146,8 @@ export function createWorkflowService(parts: WorkflowParts, types: NodeTypes): W
       };
       const field = SORT_FIELDS[sortBy];
       const direction = sortOrder === 'asc' ? 1 : -1;
-      const found = await seen.find(filter, { sort: { [field]: direction, _id: direction }, skip: offset, limit });
+      const page = { sort: { [field]: direction, _id: direction }, skip: offset, limit } as const;
+      const found = await listed(seen.iterate(filter, page));
       return { items: found.map(workflowView), total: offset + found.length };
     },
 
@@ -146,13 +166,12 @@ export function createWorkflowService(parts: WorkflowParts, types: NodeTypes): W
       await removeWorkflow(parts, workflow);
     },
 
-    async versions(principal, workflowId) {
+    async versions(principal, workflowId, { offset, limit }) {
       const workflow = await findWorkflow(parts, principal, workflowId);
-      const found = await versions
-        .in(workflow)
-        .find({ workflowId }, { sort: { version: -1 }, limit: MAX_VERSIONS_LISTED });
-      const missing = found[0]?.version === workflow.version ? [] : [currentVersion(workflow)];
-      return [...missing, ...found].map(versionView);
+      const page = { sort: { version: -1 }, skip: offset, limit } as const;
+      const found = await listed(versions.in(workflow).iterate({ workflowId }, page));
+      const missing = offset === 0 && found[0]?.version !== workflow.version ? [currentVersion(workflow)] : [];
+      return [...missing, ...found].slice(0, limit).map(versionView);
     },
 
     version: async (principal, workflowId, version) =>

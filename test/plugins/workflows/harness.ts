@@ -33,6 +33,7 @@ const OPTIONS: WorkflowOptions = {
   outputBytes: 32 * 2 ** 20,
   dataBytes: 128 * 2 ** 20,
   allDataBytes: 1024 * 2 ** 20,
+  listBytes: 32 * 2 ** 20,
 };
 
 /** Stands in for the worker pool: nodes are functions of the test, their configuration has free fields `a`, `b` and literal `raw`. */
