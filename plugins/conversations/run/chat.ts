@@ -1,7 +1,7 @@
 import type { Language } from '../../../core/contracts/contract.ts';
 import type { Principal } from '../../../core/principal.ts';
 import { defineRunKind, type RunContext, type RunKind, type SettledContext } from '../../../core/run-kind.ts';
-import type { ModelRef } from '../../../runtime/models/index.ts';
+import type { ModelMessage, ModelRef } from '../../../runtime/models/index.ts';
 import type { ToolSelection } from '../../../runtime/tools/service.ts';
 import { type AgentAnswer, type AgentTurn, answerTerminal, systemText } from '../../agents/public.ts';
 import type { Citation } from '../public.ts';
@@ -51,6 +51,9 @@ interface Prepared {
 
 /** Longer questions stand in the user's message only, wherever a template has a place for them. */
 const LONGEST_QUESTION = 8000;
+
+/** Characters that are kept of an answer which did not come to its end: a model that does not stop writes megabytes. */
+const MOST_PARTIAL = 500_000;
 
 /** The run behind an answer of an agent or of the general chat. */
 export function chatRunKind(parts: ConversationParts, turns: Turns): RunKind {
@@ -146,10 +149,12 @@ export function chatRunKind(parts: ConversationParts, turns: Turns): RunKind {
 
   const partialEnd = async (principal: Principal, runId: string, status: 'stopped' | 'failed'): Promise<TurnEnd> => {
     const { text, messages, used } = await readPartialAnswer(runs, principal, runId);
+    const content = text.slice(0, MOST_PARTIAL);
+    const turn: ModelMessage[] = content === text ? messages : [{ role: 'assistant', content }];
     return {
       usage: { inputTokens: used?.input ?? 0, outputTokens: used?.output ?? 0 },
       ...(used && { contextTokens: used.context }),
-      ...(text !== '' && { answer: { content: text, turn: messages, status } }),
+      ...(text !== '' && { answer: { content, turn, status } }),
     };
   };
 
