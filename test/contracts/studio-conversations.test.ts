@@ -333,7 +333,7 @@ test('the documents of an agent: the best passages go to the model, what the ans
   const warranty = await upload('保修.md', '# 保修政策\n\n整机保修期为三年，自购买之日起计算。电池保修期为一年。');
   await upload('退货.md', '# 退货政策\n\n收到商品后七天内可以无理由退货，运费由商家承担。');
   const id = await makeConversation(agentId);
-  model.reply({ text: '整机保修三年[1]。参见 a[2] 与 `[2]`。' });
+  model.reply({ text: '整机保修三年[1]。参见 [2](http://x) 与 `a[2]`。' });
   const messages = await ask(id, '整机保修期是多久？');
   const { messages: sent } = asked();
   assert.match(sent[0].content, /^你是客服。\n\n## 参考资料\n\n/);
@@ -347,14 +347,14 @@ test('the documents of an agent: the best passages go to the model, what the ans
   );
   assert.match(citation.content, /整机保修期为三年/);
   const [, answer] = await history(id);
-  assert.equal(answer.content, '整机保修三年[1]。参见 a[2] 与 `[2]`。\n\n参考来源：\n[1] 保修.md, 保修政策');
+  assert.equal(answer.content, '整机保修三年[1]。参见 [2](http://x) 与 `a[2]`。\n\n参考来源：\n[1] 保修.md, 保修政策');
   assert.equal(textOf(messages), answer.content);
   assert.deepEqual(answer.citations, done.citations);
 
   // The list of sources is no part of what the model is told later.
   model.reply({ text: '没有资料。' });
   const off = await ask(id, 'zzz qqq xyzzy');
-  assert.equal(asked().messages[2].content, '整机保修三年[1]。参见 a[2] 与 `[2]`。');
+  assert.equal(asked().messages[2].content, '整机保修三年[1]。参见 [2](http://x) 与 `a[2]`。');
   assert.match(asked().messages[0].content, /没有找到与本次提问有关的资料/);
   assert.equal(textOf(off), '没有资料。');
   assert.equal(off.at(-1)?.data.citations, undefined);

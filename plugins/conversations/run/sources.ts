@@ -57,16 +57,15 @@ export function contextText(passages: readonly Passage[], language: Language): s
   return `${found}\n\n${material}`;
 }
 
-/** `[1]`, `[1][2]`, `[1, 3]`, `[2-4]`, with the brackets of either script; not a link `[1](…)`, not `a[1]` in code. */
-const MARK =
-  /(?<![\w\]])[[［【]\s*(\d{1,3}(?:\s*[-–,，、;；]\s*\d{1,3})*)\s*[\]］】](?!\()|(?<=[\]］】])[[［【](\d{1,3})[\]］】](?!\()/g;
+/** `[1]`, `[1, 3]`, `[2-4]`, with the brackets of either script; not the text of a link, `[1](…)`. */
+const MARK = /[[［【]\s*(\d{1,3}(?:\s*[-–,，、;；]\s*\d{1,3})*)\s*[\]］】](?!\()/g;
 const CODE = /```[\s\S]*?(?:```|$)|`[^`\n]*`/g;
 
 /** The passages that a text cites, in their order. */
 export function citedIn(text: string, passages: readonly Passage[]): Citation[] {
   const numbers = new Set<number>();
-  for (const [, list, single] of text.replace(CODE, ' ').matchAll(MARK)) {
-    for (const part of (list ?? single ?? '').split(/[,，、;；]/)) {
+  for (const [, list = ''] of text.replace(CODE, ' ').matchAll(MARK)) {
+    for (const part of list.split(/[,，、;；]/)) {
       const [first = 0, last = first] = part.split(/[-–]/).map(Number);
       for (let number = first; number <= Math.min(last, first + passages.length); number += 1) numbers.add(number);
     }

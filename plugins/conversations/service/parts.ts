@@ -19,7 +19,7 @@ export interface ConversationOptions {
 export interface ConversationDeps {
   database: Database;
   runs: RunService;
-  models: Pick<ModelGateway, 'resolve' | 'resolveProvider'>;
+  models: Pick<ModelGateway, 'resolve'>;
   agents: AgentService;
   runner: AgentRunner;
   /** Absent when the plugin is disabled: then nothing is looked up. */
