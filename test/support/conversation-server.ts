@@ -61,7 +61,11 @@ export async function startConversationServer(owner: Owner): Promise<Conversatio
     owner as Parameters<typeof startTestServer>[0],
     {
       ...modelEnv(openai.url),
-      KOAGENT_MANIFEST: writeManifest(owner, { agents: { modelRetrySeconds: 0.01 } }, { http: { limits: { research: limits } } }),
+      KOAGENT_MANIFEST: writeManifest(
+        owner,
+        { agents: { modelRetrySeconds: 0.01 } },
+        { http: { limits: { research: limits } } },
+      ),
     },
     { modelsPath: writeHastyModels(owner) },
   );

@@ -1,15 +1,25 @@
 import type { Language } from '../../../core/contracts/contract.ts';
 
-/** The start of a message as a title: one line, at most so many characters. */
+const segmenter = new Intl.Segmenter();
+
+/**
+ * The start of a message as a title: one line, at most so many characters, cut between whole signs. Empty when the message has nothing
+ * that can be shown.
+ */
 export function titleFromMessage(message: string, maxLength: number): string {
-  const line = message.replace(/[\p{Cc}\s]+/gu, ' ').trim();
-  const characters = [...line];
-  return characters.length <= maxLength
-    ? line
-    : `${characters
-        .slice(0, maxLength - 1)
-        .join('')
-        .trimEnd()}…`;
+  const line = message
+    .slice(0, maxLength * 40)
+    .replace(/[\p{Cc}\s]+/gu, ' ')
+    .trim();
+  if ([...line].length <= maxLength) return line;
+  let title = '';
+  let length = 0;
+  for (const { segment } of segmenter.segment(line)) {
+    length += [...segment].length;
+    if (length >= maxLength) break;
+    title += segment;
+  }
+  return `${title.trimEnd()}…`;
 }
 
 /** Stands until the first message gives a title. */

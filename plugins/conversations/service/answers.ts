@@ -6,7 +6,7 @@ import type { ConversationDocument } from '../models/conversation.ts';
 import type { Answering, ConversationService, NewMessage } from '../public.ts';
 import { type ChatInput, RUN_KIND } from '../run/chat.ts';
 import { GENERAL_PROMPT } from '../run/prompts.ts';
-import { titleFromMessage } from '../run/titles.ts';
+import { NEW_CONVERSATION, titleFromMessage } from '../run/titles.ts';
 import { createFollowing } from './follow.ts';
 import { knownModel } from './model-names.ts';
 import type { ConversationParts } from './parts.ts';
@@ -32,6 +32,12 @@ export function createAnswers(
     if (lastEventId === undefined || lastRunId === undefined) return undefined;
     const run = await runs.get(principal, lastRunId);
     return run?.kind === RUN_KIND && (run.input as ChatInput).turn.content === content ? run : undefined;
+  };
+
+  /** The start of the message as title; nothing when it has none. */
+  const titled = ({ content }: NewMessage): { set?: { title: string; titleFrom: 'message' } } => {
+    const title = titleFromMessage(content, options.titleLength);
+    return title === '' ? {} : { set: { title, titleFrom: 'message' } };
   };
 
   /** @throws {AppError} KNOWLEDGE_BASE_NOT_FOUND */
@@ -91,9 +97,7 @@ export function createAnswers(
         {
           settings: settingsOf(agent, { projectId, modelName }),
           created: false,
-          ...(titleFrom === 'default' && {
-            set: { title: titleFromMessage(message.content, options.titleLength), titleFrom: 'message' },
-          }),
+          ...(titleFrom === 'default' && titled(message)),
         },
       );
     },
@@ -104,9 +108,8 @@ export function createAnswers(
       const seen = given && (await lostSight(principal, given, message));
       if (seen) return following(principal, seen, { created: false, ...seenUpTo(message) });
       const knowledgeBaseIds = await checkBases(principal, message.knowledgeBaseIds);
-      const title = titleFromMessage(message.content, options.titleLength);
-      const conversation =
-        given ?? (await store.insert(principal, { kind: 'general', title, titleFrom: 'message', modelName: model }));
+      const title = titled(message).set ?? { title: NEW_CONVERSATION[message.language], titleFrom: 'default' };
+      const conversation = given ?? (await store.insert(principal, { kind: 'general', ...title, modelName: model }));
       const settings: Settings = {
         template: GENERAL_PROMPT[message.language],
         model,

@@ -148,6 +148,19 @@ test('a failure and a cancel keep what there was of the answer, and say which it
   );
 });
 
+test('a message of nothing that can be shown is taken, and gives no title', async (t) => {
+  const core = await openConversations(t);
+  const chat = await core.conversations.chat(principal, { content: '\u0007', modelName: 'm', language: 'zh' });
+  const { answer } = await chat.finished();
+  assert.equal(answer.content, 're: \u0007');
+  assert.equal((await core.conversations.listChats(principal, 1))[0]?.title, '新对话');
+  const { id } = await create(core, 'helper', { untitled: 'first-message' });
+  await (await send(core, id, '\u0007')).finished();
+  assert.equal((await core.conversations.get(principal, id)).title, '新对话');
+  await (await send(core, id, 'now')).finished();
+  assert.equal((await core.conversations.get(principal, id)).title, 'now');
+});
+
 test('general chats: a conversation that cannot be answered is not made', async (t) => {
   const core = await openConversations(t);
   const chat = (more: object = {}) =>

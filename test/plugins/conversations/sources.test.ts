@@ -77,6 +77,8 @@ test('titles: one line of so many characters, whatever the message holds', () =>
   assert.equal(titleFromMessage('一二三四五六', 5), '一二三四…');
   assert.equal(titleFromMessage('ab cd ef', 4), 'ab…');
   assert.equal([...titleFromMessage('😀'.repeat(50), 30)].length, 30);
+  assert.equal(titleFromMessage(`一${'👩‍👩‍👧'.repeat(3)}`, 8), '一👩‍👩‍👧…');
+  assert.equal(titleFromMessage('\u0007\u0000', 8), '');
 });
 
 test('the language is that of the message; of the request where it shows none', () => {
