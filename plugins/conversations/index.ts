@@ -1,4 +1,5 @@
 import { databaseService } from '../../core/data/database.ts';
+import type { Logger } from '../../core/log.ts';
 import { definePlugin } from '../../core/plugin.ts';
 import { Type } from '../../core/schema.ts';
 import { modelService } from '../../runtime/models/index.ts';
@@ -67,11 +68,10 @@ export default definePlugin({
     const { conversations, projects } = core;
     onDispose('conversations: usage of accounts', accounts.countUsage('conversations', core.count));
     const tasks = createTasks({ ...core, database, pool, profiles, files, options: taskOptions });
-    const timer = setInterval(
-      () => tasks.sweep().catch((error: unknown) => log.error({ err: error }, 'tasks: the clean-up failed')),
-      taskOptions.sweepMinutes * 60_000,
+    onDispose(
+      'conversations: sweep of tasks',
+      everySoOften(() => tasks.sweep(), taskOptions.sweepMinutes, log),
     );
-    onDispose('conversations: sweep of tasks', () => clearInterval(timer));
     return {
       services: { conversations, projects },
       routes: [
@@ -92,3 +92,17 @@ export default definePlugin({
     };
   },
 });
+
+/** Repeats work with pauses. The returned function ends that, and waits for what is under way. */
+function everySoOften(work: () => Promise<void>, minutes: number, log: Logger): () => Promise<void> {
+  let running = Promise.resolve();
+  const timer = setInterval(() => {
+    running = running
+      .then(work)
+      .catch((error: unknown) => log.error({ err: error }, 'conversations: a clean-up failed'));
+  }, minutes * 60_000);
+  return () => {
+    clearInterval(timer);
+    return running;
+  };
+}

@@ -195,8 +195,6 @@ export const taskRoutes = (tasks: TaskService, defaults: { maxIterations: number
         path: '/tasks/:task_id/cancel',
         auth: 'api',
         summary: { zh: '停止任务', en: 'Asks a task to stop' },
-        bodyOptional: true,
-        body: Type.Object({}),
         params: taskParams,
         reply: Type.Object({}),
         errors: ['TASK_NOT_FOUND'],

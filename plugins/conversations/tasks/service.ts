@@ -196,7 +196,8 @@ export function createTaskService(parts: TaskParts): TaskService {
         await slots.drop(principal, taskId);
         if (made) await store.removeIdle(principal, CONVERSATION, conversationId);
       }
-      throw error;
+      // It was deleted in this very moment.
+      throw error instanceof ConversationNotFoundError ? new ConversationUnloadableError() : error;
     } finally {
       slots.started(taskId);
     }

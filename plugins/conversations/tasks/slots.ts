@@ -3,7 +3,7 @@ import { isDuplicate } from '../../../core/data/errors.ts';
 import type { LocalText } from '../../../core/errors.ts';
 import type { Logger } from '../../../core/log.ts';
 import { type Principal, systemPrincipal } from '../../../core/principal.ts';
-import type { RunService } from '../../../runtime/runs/service.ts';
+import type { RunEvent, RunService } from '../../../runtime/runs/service.ts';
 import type { TaskDocument, TaskEnd, TaskRecord } from '../models/task.ts';
 import { TaskRunningError } from './errors.ts';
 
@@ -52,13 +52,14 @@ export function createTaskSlots(parts: {
     const { _id, createdAt, tenantId } = task;
     if (starting.has(_id)) return false;
     const system = systemPrincipal(tenantId);
-    const run = await runs.get(system, _id);
-    if (!run) {
-      if (Date.now() - createdAt.getTime() < START_MS) return false;
+    // The end of a log is in memory, the run with all of its input is not.
+    const last = await runs.lastEvent(system, _id);
+    if (last === undefined) {
+      if (Date.now() - createdAt.getTime() < START_MS || (await runs.get(system, _id))) return false;
       await drop(task, _id);
       return true;
     }
-    if (run.status === 'pending' || run.status === 'running' || run.status === 'waiting') return false;
+    if (!isLast(last)) return false;
     await runs
       .ended(system, _id, AbortSignal.timeout(SETTLE_MS))
       .catch((error: unknown) => log.warn({ err: error, task: _id }, 'task: not settled yet'));
@@ -107,11 +108,17 @@ export function createTaskSlots(parts: {
       const taken = tasks.acrossTenants('recovery at start').iterate({ slot: { $exists: true } });
       for await (const task of taken) {
         // A run that there is settles itself, now or when its recovery has come to it.
-        if (!(await runs.get(systemPrincipal(task.tenantId), task._id))) await isLeftBehind(task);
+        const last = await runs.lastEvent(systemPrincipal(task.tenantId), task._id);
+        if (last === undefined) await isLeftBehind(task);
       }
     },
   };
 }
+
+const LAST = ['task_complete', 'task_stopped', 'run_succeeded', 'run_failed', 'run_cancelled'];
+
+/** Whether a run has ended with this event of its log. */
+const isLast = ({ type, data }: RunEvent): boolean => LAST.includes(type) || (type === 'error' && data.retry === false);
 
 function freeSlot(taken: readonly { slot?: number }[], limit: number): number | undefined {
   const used = new Set(taken.map(({ slot }) => slot));
