@@ -4,6 +4,8 @@ import { defineService } from './service.ts';
 export interface CoreSettings {
   /** Signs access and refresh tokens. */
   readonly jwtSecret: string;
+  /** The value of an environment variable that the manifest names: a credential, never to be logged. */
+  variable(name: string): string | undefined;
   /** The first administrator: made, or brought up to date, at start. */
   readonly admin?: { readonly email: string; readonly password: string } | undefined;
 }

@@ -133,7 +133,11 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
       numbers: createNumbers(database),
       provided: [
         provide(databaseService, database),
-        provide(settingsService, { jwtSecret: settings.jwtSecret, admin: settings.admin }),
+        provide(settingsService, {
+          jwtSecret: settings.jwtSecret,
+          variable: (name) => settings.env[name]?.trim(),
+          admin: settings.admin,
+        }),
         provide(vaultService, createVault(settings)),
         provide(outboundService, outbound),
         provide(modelService, models),

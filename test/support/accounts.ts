@@ -52,7 +52,10 @@ export async function serveAccounts(
       enabled: [{ definition: authPlugin as unknown as PluginDefinition, options: options.auth ?? {} }],
       disabled: [],
     },
-    provided: [provide(databaseService, database), provide(settingsService, { jwtSecret, admin: TEST_ADMIN })],
+    provided: [
+      provide(databaseService, database),
+      provide(settingsService, { jwtSecret, variable: () => undefined, admin: TEST_ADMIN }),
+    ],
     log,
     dataDir: '/nonexistent',
   });
