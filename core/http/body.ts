@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import inflate from 'inflation';
 import type { Context } from 'koa';
 import { koaBody } from 'koa-body';
@@ -123,8 +124,10 @@ export async function readForm(ctx: Context, limit: number): Promise<FormBody> {
   };
   const files: Record<string, UploadedFile> = {};
   for (const [name, value] of Object.entries(request.files ?? {})) {
-    const file = Array.isArray(value) ? value[0] : value;
+    const [file, ...others] = [value].flat();
     if (file) files[name] = { filename: file.originalFilename ?? '', size: file.size, path: file.filepath };
+    // Nobody reads a second file of the same name, so nobody would remove it.
+    await Promise.all(others.map(({ filepath }) => rm(filepath, { force: true })));
   }
   return { fields: { ...request.body }, files };
 }

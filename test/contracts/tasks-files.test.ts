@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { link, mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { link, mkdir, readdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fromBuffer } from 'yauzl';
@@ -193,6 +194,16 @@ test('upload: no file, another body, a large file', async () => {
   assert.equal((await upload('largest.bin', new Uint8Array(50 * 1024 * 1024))).status, 200);
   assert.deepEqual(await readdir(join(server.dataDir, 'files', '.drafts')), []);
   assert.ok(!(await readdir(folder('user_upload'))).includes('big.bin'));
+});
+
+test('upload: of several files in one form the first is taken, and nothing is left of the others', async () => {
+  const form = new FormData();
+  const other = randomUUID();
+  for (const content of ['first', other, other]) form.append('file', new Blob([content]), 'several.txt');
+  assert.equal((await server.call('POST', '/files/upload', { token, body: form })).status, 200);
+  assert.equal((await get('/files/download?path=several.txt')).text, 'first');
+  const temporary = (await readdir(tmpdir())).filter((name) => /^[a-z0-9]{20,30}$/.test(name));
+  for (const name of temporary) assert.notEqual(await readFile(join(tmpdir(), name), 'utf8').catch(() => ''), other);
 });
 
 test('paths that lead out are refused everywhere', async () => {
