@@ -9,6 +9,7 @@ const PARTS: Readonly<Record<string, string>> = {
   http: 'requests a second against a bare Koa server',
   reports: 'time from report request to finished PDF',
   workflows: 'workflows: engine, durable executions, HTTP, memory (npm run bench -- workflows --help)',
+  chat: 'answers of a model forwarded to 1, 100 and 500 clients (npm run bench -- chat --help)',
   runs: 'durable runs, event appends, fan-out in process',
   fanout: 'events of one run to 1, 100 and 1000 SSE clients',
   start: 'start time to ready, memory idle and under load',

@@ -16,6 +16,8 @@ export interface BenchServer {
   readonly startMs: number;
   /** Resident memory now, in MiB; children are counted. */
   memory(): number;
+  /** Processor time so far, in seconds; children are counted. */
+  cpuSeconds(): number;
   stop(): Promise<void>;
 }
 
@@ -41,6 +43,7 @@ export async function startBenchServer(env: Record<string, string> = {}): Promis
     child,
     startMs,
     memory: () => residentMiB(child.pid ?? 0),
+    cpuSeconds: () => cpuSeconds(child.pid ?? 0),
     async stop() {
       const ended = once(child, 'exit');
       child.kill('SIGTERM');
@@ -80,9 +83,24 @@ async function readyUrl(child: ChildProcess): Promise<string> {
 function residentMiB(pid: number): number {
   try {
     const own = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean);
-    return own + children.reduce((sum, child) => sum + residentMiB(Number(child)), 0);
+    return childrenOf(pid).reduce((sum, child) => sum + residentMiB(child), own);
   } catch {
     return 0;
   }
 }
+
+/** Processor time of a process and its children, from /proc (100 ticks a second); 0 where there is none. */
+function cpuSeconds(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ');
+    const own = (Number(fields[11]) + Number(fields[12])) / 100;
+    return childrenOf(pid).reduce((sum, child) => sum + cpuSeconds(child), own);
+  } catch {
+    return 0;
+  }
+}
+
+const childrenOf = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
