@@ -176,7 +176,7 @@ export function createExecutionService(parts: WorkflowParts, graphs: Graphs): Ex
 
     async follow(principal, executionId, from, signal) {
       const { run, as } = await find(principal, executionId);
-      return { execution: executionView(run), events: followRun(runs, as, run, from, signal) };
+      return { execution: executionView(run), events: await followRun(runs, as, run, from, signal) };
     },
   };
 }

@@ -7,22 +7,29 @@ const PAGE = 1000;
 export const hasEnded = ({ status }: Run): boolean =>
   status === 'succeeded' || status === 'failed' || status === 'cancelled';
 
-/** The events of a run from `from` on, stored and live ones, up to its terminal event. */
-export async function* followRun(
+/**
+ * The events of a run from `from` on, stored and live ones, up to its terminal event. Where they begin is settled when this
+ * resolves: whoever looks at the run's state afterwards misses no change of it.
+ */
+export async function followRun(
   runs: RunService,
   principal: Principal,
   run: Run,
   from: number,
   signal?: AbortSignal,
-): AsyncGenerator<RunEvent> {
+): Promise<AsyncIterable<RunEvent>> {
   const last = await runs.lastEvent(principal, run.logId);
   const next = (last?.seq ?? -1) + 1;
-  if (last?.type === TERMINAL && from >= next) return;
+  const ended = last?.type === TERMINAL && from >= next;
   // A number that nobody has given out yet would be waited for in vain.
-  for await (const event of runs.subscribe(principal, run.logId, Math.min(from, next), signal)) {
-    yield event;
-    if (event.type === TERMINAL) return;
-  }
+  const start = Math.min(from, next);
+  return (async function* () {
+    if (ended) return;
+    for await (const event of runs.subscribe(principal, run.logId, start, signal)) {
+      yield event;
+      if (event.type === TERMINAL) return;
+    }
+  })();
 }
 
 /** All events that are stored, in pages, so that others get their turns in between. */

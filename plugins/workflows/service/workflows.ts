@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { isDuplicate } from '../../../core/data/errors.ts';
 import type { Principal } from '../../../core/principal.ts';
+import { createSerial } from '../../../core/serial.ts';
 import { diffGraphs } from '../../../runtime/graph/index.ts';
 import {
   listTooLarge,
@@ -28,6 +29,7 @@ export const graphOf = ({ graph }: { graph: string }) => JSON.parse(graph) as Gr
 export function createWorkflowService(parts: WorkflowParts, types: NodeTypes): WorkflowService {
   const { workflows, versions } = parts;
   const templates = loadTemplates();
+  const serial = createSerial();
 
   const validate: WorkflowService['validate'] = (graph) => types.validate(graph);
 
@@ -55,40 +57,48 @@ export function createWorkflowService(parts: WorkflowParts, types: NodeTypes): W
     }
   };
 
-  const change = async (
+  /**
+   * Stores changes as a new version when the content differs. One after another within this process, so that many at once all count;
+   * others are noticed by the number of the version.
+   *
+   * @param always a new version even where nothing differs: the comment is what was asked for
+   */
+  const change = (
     principal: Principal,
     workflowId: string,
-    decide: (current: WorkflowDocument) => WorkflowChanges,
-    comment: string | null,
-  ): Promise<Workflow> => {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const current = await findWorkflow(parts, principal, workflowId);
-      const { name, description, nodes, edges, status = current.status } = decide(current);
-      const content = {
-        name: name ?? current.name,
-        description: description === undefined ? current.description : description,
-        graph:
-          nodes === undefined && edges === undefined
-            ? current.graph
-            : graphText({ ...graphOf(current), ...(nodes && { nodes }), ...(edges && { edges }) }),
-      };
-      const same =
-        content.name === current.name && content.description === current.description && content.graph === current.graph;
-      if (status === 'published' && !(same && current.status === 'published')) assertPublishable(graphOf(content));
-      // The one before may have been cut off before its snapshot was stored.
-      if (!same) await snapshot(current, current.ownerId, null);
-      const changed = await workflows
-        .in(current)
-        .update(
-          { _id: workflowId, version: current.version, deleted: { $exists: false } },
-          { $set: { ...content, status, version: same ? current.version : current.version + 1 } },
-        );
-      if (!changed) continue;
-      if (!same) await snapshot(changed, principal.accountId, comment);
-      return workflowView(changed);
-    }
-    throw workflowChanged();
-  };
+    { name, description, nodes, edges, status }: WorkflowChanges,
+    { comment = null, always = false }: { comment?: string | null | undefined; always?: boolean },
+  ): Promise<Workflow> =>
+    serial(workflowId, async () => {
+      for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+        const current = await findWorkflow(parts, principal, workflowId);
+        const content = {
+          name: name ?? current.name,
+          description: description === undefined ? current.description : description,
+          graph:
+            nodes === undefined && edges === undefined
+              ? current.graph
+              : graphText({ ...graphOf(current), ...(nodes && { nodes }), ...(edges && { edges }) }),
+          status: status ?? current.status,
+        };
+        const same = (['name', 'description', 'graph'] as const).every((field) => content[field] === current[field]);
+        const isNew = always || !same;
+        const wasPublished = same && current.status === 'published';
+        if (content.status === 'published' && !wasPublished) assertPublishable(graphOf(content));
+        // The one before may have been cut off before its snapshot was stored.
+        if (isNew) await snapshot(current, current.ownerId, null);
+        const changed = await workflows
+          .in(current)
+          .update(
+            { _id: workflowId, version: current.version, deleted: { $exists: false } },
+            { $set: { ...content, version: current.version + (isNew ? 1 : 0) } },
+          );
+        if (!changed) continue;
+        if (isNew) await snapshot(changed, principal.accountId, comment);
+        return workflowView(changed);
+      }
+      throw workflowChanged();
+    });
 
   /** Reads documents one by one, and no more of them than one answer can hold. */
   const listed = async <D extends { graph: string }>(documents: AsyncIterable<D>): Promise<D[]> => {
@@ -153,8 +163,7 @@ export function createWorkflowService(parts: WorkflowParts, types: NodeTypes): W
 
     get: async (principal, workflowId) => workflowView(await findWorkflow(parts, principal, workflowId)),
 
-    update: (principal, workflowId, { comment, ...changes }) =>
-      change(principal, workflowId, () => changes, comment ?? null),
+    update: (principal, workflowId, { comment, ...changes }) => change(principal, workflowId, changes, { comment }),
 
     async delete(principal, workflowId) {
       const workflow = await findWorkflow(parts, principal, workflowId);
@@ -180,52 +189,23 @@ export function createWorkflowService(parts: WorkflowParts, types: NodeTypes): W
     async rollback(principal, workflowId, version, comment) {
       const old = await findVersion(await findWorkflow(parts, principal, workflowId), version);
       const { name, description, nodes, edges } = old;
-      const text = comment ?? `回滚到版本 ${version}`;
-      return changeAlways(principal, workflowId, { name, description, nodes, edges }, text);
+      return change(principal, workflowId, { name, description, nodes, edges }, { comment, always: true });
     },
 
     async diff(principal, workflowId, from, to) {
       const workflow = await findWorkflow(parts, principal, workflowId);
       const [a, b] = await Promise.all([findVersion(workflow, from), findVersion(workflow, to)]);
       const fields = (['name', 'description'] as const).filter((field) => a[field] !== b[field]);
+      const { same, ...graph } = diffGraphs(a, b);
       return {
         from,
         to,
         fields: Object.fromEntries(fields.map((field) => [field, { from: a[field], to: b[field] }])),
-        ...diffGraphs(a, b),
+        ...graph,
+        same: same && fields.length === 0,
       };
     },
   };
-
-  /** A rollback is a new version even where nothing differs: the comment is what was asked for. */
-  async function changeAlways(
-    principal: Principal,
-    workflowId: string,
-    content: WorkflowChanges,
-    comment: string,
-  ): Promise<Workflow> {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const current = await findWorkflow(parts, principal, workflowId);
-      const graph = graphText({ nodes: content.nodes ?? [], edges: content.edges ?? [] });
-      if (current.status === 'published') assertPublishable(graphOf({ graph }));
-      await snapshot(current, current.ownerId, null);
-      const changed = await workflows.in(current).update(
-        { _id: workflowId, version: current.version, deleted: { $exists: false } },
-        {
-          $set: {
-            name: content.name ?? current.name,
-            description: content.description ?? null,
-            graph,
-            version: current.version + 1,
-          },
-        },
-      );
-      if (!changed) continue;
-      await snapshot(changed, principal.accountId, comment);
-      return workflowView(changed);
-    }
-    throw workflowChanged();
-  }
 }
 
 /** Removes everything of a workflow that is marked as deleted; can be repeated. */

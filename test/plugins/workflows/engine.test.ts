@@ -561,3 +561,43 @@ test('size: a thousand parallel branches and ten thousand items leave the event 
   const { total } = await w.executions.logs(w.me, looped.id, { nodeId: 'm' }, { offset: 0, limit: 1 });
   assert.equal(total, 20_000);
 });
+
+test('follow: nothing that happens after it was asked for is missed, however late it is read', async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const w = await openWorkflows(t, { 'test.gate': () => gate.promise });
+  const id = await w.start(graph(['start', ['g', 'test.gate'], 'end'], 'start>g>end'));
+  await w.seen(id, 'node_started', 'g');
+  const { events } = await w.executions.follow(w.me, id, Number.MAX_SAFE_INTEGER);
+  gate.resolve();
+  await w.ended(id);
+  const types: string[] = [];
+  for await (const { type } of events) types.push(type);
+  assert.equal(types.at(-1), 'execution_finished');
+  assert.ok(types.includes('node_finished'));
+});
+
+test('concurrent changes of one workflow all count, one after another', async (t) => {
+  const w = await openWorkflows(t);
+  const { id } = await w.workflows.create(w.me, { name: 'w', ...graph(['start']) });
+  const names = Array.from({ length: 30 }, (_, at) => `name ${at}`);
+  const changed = await Promise.all(names.map((name) => w.workflows.update(w.me, id, { name })));
+  assert.deepEqual(
+    changed.map(({ version }) => version).toSorted((a, b) => a - b),
+    names.map((_, at) => at + 2),
+  );
+  const versions = await w.workflows.versions(w.me, id, { offset: 0, limit: 100 });
+  assert.equal(versions.length, 31);
+  assert.equal(new Set(versions.map(({ name }) => name)).size, 31);
+});
+
+test('rollback: without a comment there is none', async (t) => {
+  const w = await openWorkflows(t);
+  const { id } = await w.workflows.create(w.me, { name: 'w', ...graph(['start']) });
+  await w.workflows.update(w.me, id, { name: 'v' });
+  await w.workflows.rollback(w.me, id, 1);
+  await w.workflows.rollback(w.me, id, 1, 'because');
+  const [second, first] = await w.workflows.versions(w.me, id, { offset: 0, limit: 2 });
+  assert.deepEqual([first?.comment, second?.comment], [null, 'because']);
+  const diff = await w.workflows.diff(w.me, id, 1, 2);
+  assert.deepEqual([diff.fields, diff.same], [{ name: { from: 'w', to: 'v' } }, false]);
+});
