@@ -115,7 +115,8 @@ const TYPE_NAMES: Readonly<Record<string, LocalText>> = {
 
 function describe({ keyword, params }: SchemaError, path: string[], schema: JsonSchema): LocalText {
   const node = schemaAt(schema, path);
-  const label = labelOf(node, path.at(-1) ?? 'body');
+  const name = path.at(-1) ?? 'body';
+  const label = labelOf(node, /^\d+$/.test(name) ? fieldName(path) : name);
   const say = (zh: string, en: string): LocalText => ({ zh: `${label.zh}${zh}`, en: `${label.en} ${en}` });
   const limit = String(params.limit);
   switch (keyword) {

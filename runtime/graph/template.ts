@@ -45,6 +45,26 @@ export function placeholderAt(text: string, at: number): { path: Path; end: numb
   return text.startsWith('}'.repeat(braces), close) ? { path: scanned.path, end: close + braces } : undefined;
 }
 
+/**
+ * Placeholders that begin and do not end (`{name`, `{{name}`), as they are written. They stay text; braces of JSON and code are
+ * none of them.
+ */
+export function openPlaceholders(text: string): string[] {
+  const found: string[] = [];
+  let at = text.indexOf('{');
+  while (at !== -1) {
+    const whole = placeholderAt(text, at);
+    const braces = text[at + 1] === '{' ? 2 : 1;
+    const scanned = whole ? undefined : scanPath(text, skipSpace(text, at + braces));
+    const next = text.indexOf('{', scanned?.end ?? at + 1);
+    const close = text.indexOf('}', at);
+    const isOpen = close === -1 || (next !== -1 && close > next) || (braces === 2 && close === scanned?.end);
+    if (scanned && isOpen) found.push(text.slice(at, scanned.end));
+    at = whole ? text.indexOf('{', whole.end) : next;
+  }
+  return found;
+}
+
 function skipSpace(text: string, at: number): number {
   const most = at + 20;
   while (at < most && (text[at] === ' ' || text[at] === '\t')) at += 1;

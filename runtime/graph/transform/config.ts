@@ -113,11 +113,23 @@ function readCompute(value: unknown): Transform['compute'] {
     field: targetPath(field),
     expression:
       typeof rule === 'string'
-        ? parseExpression(rule)
+        ? parseRule(field, rule)
         : typeof rule === 'number' || typeof rule === 'boolean' || rule === null
           ? { kind: 'literal', value: rule, start: 0, end: 0 }
           : refuse(field),
   }));
+}
+
+/** Which of the rules it is cannot be seen from the place in the expression. */
+function parseRule(field: string, rule: string): Expression {
+  try {
+    return parseExpression(rule);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    const { zh, en } = error.text;
+    const name = `compute_rules.${shown(field)}`;
+    throw new AppError(error.kind, error.code, { zh: `${name}：${zh}`, en: `${name}: ${en}` }, { cause: error });
+  }
 }
 
 function refuse(field: string): never {

@@ -4,7 +4,7 @@ import { inputFields } from '../pure-nodes.ts';
 import type { ReadGraph, ReadNode } from '../shape.ts';
 import { ROOT } from '../structure/bodies.ts';
 import type { Structure } from '../structure/structure.ts';
-import { parseTemplate, templatePaths } from '../template.ts';
+import { openPlaceholders, parseTemplate, templatePaths } from '../template.ts';
 import type { NodeTypeCheck, Problem } from '../types.ts';
 import { isRecord } from '../values.ts';
 
@@ -37,31 +37,47 @@ export function nameWarnings(
   const warnings: Problem[] = [];
   for (const node of graph.nodes) {
     const fields = nodeTypes.get(node.type)?.templates ?? TEMPLATES.get(node.type) ?? [];
+    const texts = fields.flatMap((field) => textsIn(node.data[field]));
+    for (const open of texts.flatMap(openPlaceholders)) warnings.push(openWarning(node, open));
+    for (const id of mergedIn(node)) if (!graph.byId.has(id)) warnings.push(unknownName(node, id));
     const variables = structure ? variablesOf(node, graph, structure) : undefined;
-    for (const path of fields.flatMap((field) => pathsIn(node.data[field]))) {
+    for (const path of texts.flatMap((text) => templatePaths(parseTemplate(text)))) {
       const [name] = path;
       if (typeof name !== 'string' || declared.has(name) || namesNode(path, graph)) continue;
       if (!variables || variables.has(name) || open?.[node.index] === 1) continue;
-      const shown = pathText(path).slice(0, 100);
-      warnings.push(
-        nodeProblem(
-          'TEMPLATE_NAME_UNKNOWN',
-          node.id,
-          `模板中的 {${shown}} 不是已知的节点、输入或变量`,
-          `{${shown}} names no known node, input or variable`,
-        ),
-      );
+      warnings.push(unknownName(node, pathText(path)));
     }
   }
   return warnings;
 }
 
-/** Placeholders in a text, or in the texts of an object or list. */
-function pathsIn(value: unknown, depth = 0): Path[] {
-  if (typeof value === 'string') return value.includes('{') ? templatePaths(parseTemplate(value)) : [];
+function unknownName({ id }: ReadNode, name: string): Problem {
+  const shown = name.slice(0, 100);
+  return nodeProblem(
+    'TEMPLATE_NAME_UNKNOWN',
+    id,
+    `模板中的 {${shown}} 不是已知的节点、输入或变量`,
+    `{${shown}} names no known node, input or variable`,
+  );
+}
+
+function openWarning({ id }: ReadNode, open: string): Problem {
+  const shown = open.slice(0, 100);
+  return nodeProblem('TEMPLATE_OPEN', id, `模板中的 ${shown} 没有结束的花括号`, `${shown} has no closing brace`);
+}
+
+/** The nodes whose outputs a transform merges, where it names them. */
+function mergedIn({ type, data }: ReadNode): string[] {
+  if (type !== 'transform' || data.mode !== 'merge' || !Array.isArray(data.sources)) return [];
+  return data.sources.filter((id): id is string => typeof id === 'string');
+}
+
+/** A text with braces, or those in an object or list. */
+function textsIn(value: unknown, depth = 0): string[] {
+  if (typeof value === 'string') return value.includes('{') ? [value] : [];
   if (depth > 5) return [];
-  if (Array.isArray(value)) return value.flatMap((item: unknown) => pathsIn(item, depth + 1));
-  return isRecord(value) ? Object.values(value).flatMap((item) => pathsIn(item, depth + 1)) : [];
+  if (Array.isArray(value)) return value.flatMap((item: unknown) => textsIn(item, depth + 1));
+  return isRecord(value) ? Object.values(value).flatMap((item) => textsIn(item, depth + 1)) : [];
 }
 
 function namesNode(path: Path, { byId }: ReadGraph): boolean {

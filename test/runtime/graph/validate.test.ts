@@ -183,6 +183,23 @@ const warnings: Case[] = [
     [['TEMPLATE_NAME_UNKNOWN', 'llm']],
   ],
   [
+    'a brace without its end in a template',
+    ...graph(
+      ['start > llm > end'],
+      [llm('llm', { prompt: 'Hello {input, {{input}: {"json": [1]} {a: 1} {input} {input.x' })],
+    ),
+    [
+      ['TEMPLATE_OPEN', 'llm'],
+      ['TEMPLATE_OPEN', 'llm'],
+      ['TEMPLATE_OPEN', 'llm'],
+    ],
+  ],
+  [
+    'an unknown node to merge',
+    ...graph(['start > t > end'], [node('t', 'transform', { mode: 'merge', sources: ['start', 'gone'] })]),
+    [['TEMPLATE_NAME_UNKNOWN', 't']],
+  ],
+  [
     'an edge id used twice',
     [node('start'), ...work('a'), node('end')],
     [
@@ -211,6 +228,14 @@ for (const [title, nodes, list, expected] of warnings) {
     assert.deepEqual({ valid, found }, { valid: true, found: [] });
   });
 }
+
+test('validate: a computed field that cannot be parsed is named', () => {
+  const rules = { good: '1 + 1', 'total.sum': '{a} +' };
+  const { errors: found } = validate(
+    ...graph(['start > t > end'], [node('t', 'transform', { mode: 'compute', compute_rules: rules })]),
+  );
+  assert.match(found[0]?.text.zh ?? '', /^节点 t：compute_rules.total.sum：表达式第 6 个字符处/);
+});
 
 test('validate: names of templates that can be there give no warning', () => {
   const given = [
