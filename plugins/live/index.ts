@@ -20,6 +20,11 @@ export default definePlugin({
       default: 30_000,
       description: 'a client that takes nothing for so long is disconnected',
     }),
+    recheckMs: Type.Integer({
+      minimum: 1000,
+      default: 30_000,
+      description: 'how often the token of a connection is looked at again',
+    }),
   }),
   requires: { runs: runService, authenticator: authenticatorService },
 

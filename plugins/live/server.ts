@@ -17,6 +17,8 @@ export interface LiveOptions {
   origins: string[];
   subscriptions: number;
   stalledMs: number;
+  /** How often the token of a connection is looked at again. */
+  recheckMs: number;
 }
 
 /** What a client sends to follow a run; `from` is the number of the first event it has not seen. */
@@ -70,7 +72,14 @@ export function createLiveServer(options: LiveOptions): { attach(server: HttpSer
       followed.get(runId)?.abort();
       followed.delete(runId);
     };
+    // A logout or a blocked account ends the connection; while the database is out of reach, the next look tells.
+    const recheck = setInterval(() => {
+      callerOf(socket, authenticator).catch((error: unknown) => {
+        if (error instanceof AppError && error.kind !== 'unavailable') socket.disconnect(true);
+      });
+    }, options.recheckMs).unref();
     socket.on('disconnect', () => {
+      clearInterval(recheck);
       for (const runId of [...followed.keys()]) stop(runId);
     });
 

@@ -28,16 +28,17 @@ const principal = (name: string): Principal => ({
   tenantId: `tenant-${name}`,
   roles: ['user'],
 });
+const revoked = new Set<string>();
 const authenticator: Authenticator = {
   check: async (token) =>
-    token === undefined || token === 'bad'
+    token === undefined || token === 'bad' || revoked.has(token)
       ? { kind: 'invalid', audience: [], jwt: false }
       : { kind: 'jwt', audience: ['lowcode'], identity: { principal: principal(token), blocked: token === 'blocked' } },
   inTenant: async (identity, tenantId) => ({ ...identity.principal, tenantId }),
 };
 
 /** Counts to `input.count`; from `input.pause` on each number waits for the gate. */
-async function start(t: TestContext, options: { subscriptions?: number; stalledMs?: number } = {}) {
+async function start(t: TestContext, options: { subscriptions?: number; stalledMs?: number; recheckMs?: number } = {}) {
   const gate = Promise.withResolvers<void>();
   const counter: RunKind = defineRunKind<{ count: number; pause?: number; pad?: number }, number>({
     kind: 'counter',
@@ -63,6 +64,7 @@ async function start(t: TestContext, options: { subscriptions?: number; stalledM
     origins: [],
     subscriptions: 100,
     stalledMs: 30_000,
+    recheckMs: 30_000,
     ...options,
   });
   live.attach(server);
@@ -193,4 +195,15 @@ test('a client that does not read is disconnected, and the run goes on', async (
   await new Promise((resolve) => setTimeout(resolve, 1000));
   transport.ws._socket?.resume();
   await disconnected;
+});
+
+test('a connection does not outlive its token', async (t) => {
+  const { runs, connect } = await start(t, { recheckMs: 20 });
+  const run = await runs.start(principal('eve'), 'counter', { count: 2, pause: 1 });
+  const socket = connect('eve');
+  const { answer } = follow(socket, run.id);
+  assert.equal((await answer).ok, true);
+  const ended = occurred(socket, 'disconnect');
+  revoked.add('eve');
+  assert.deepEqual((await ended)[0], 'io server disconnect');
 });
