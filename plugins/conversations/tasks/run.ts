@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Language } from '../../../core/contracts/contract.ts';
 import { AppError } from '../../../core/errors.ts';
@@ -51,7 +52,7 @@ export function taskRunKind(parts: TaskParts): RunKind {
     runs
       .cancel(run.principal, run.runId, 'user_requested')
       .catch((error: unknown) => run.log.warn({ err: error }, 'task: cancelling failed'));
-    await new Promise((resolve) => run.signal.addEventListener('abort', resolve, { once: true }));
+    if (!run.signal.aborted) await once(run.signal, 'abort');
     throw run.signal.reason;
   };
 

@@ -1,25 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import type { Language } from '../../../core/contracts/contract.ts';
-import { isDuplicate } from '../../../core/data/errors.ts';
 import type { Page } from '../../../core/http/route.ts';
 import { type Principal, systemPrincipal } from '../../../core/principal.ts';
-import { ConversationNotFoundError } from '../errors.ts';
-import type { ConversationDocument, TaskSettings } from '../models/conversation.ts';
 import type { TaskDocument } from '../models/task.ts';
-import { NEW_CONVERSATION } from '../run/titles.ts';
-import {
-  ConversationGoneError,
-  ConversationRunningError,
-  ConversationUnloadableError,
-  ImageRefusedError,
-  MessageEmptyError,
-  TaskNotFoundError,
-} from './errors.ts';
-import { conversationIdOf, createConversationIds } from './ids.ts';
+import { ConversationGoneError, ConversationRunningError, TaskNotFoundError } from './errors.ts';
 import type { TaskParts } from './parts.ts';
-import { RUN_KIND, type TaskInput } from './run.ts';
-import { NEW_SETTINGS, type Resolved, resolveSettings, type Wanted } from './settings.ts';
-import { taskSystemText } from './system-text.ts';
+import { RUN_KIND } from './run.ts';
+import { createSending, type NewNames, type NewTask, type StartedTask } from './sending.ts';
 import {
   type ConversationDetail,
   type ConversationSummary,
@@ -31,21 +17,6 @@ import {
 import { type TaskEvent, taskEvent } from './vocabulary.ts';
 
 const CONVERSATION = 'task';
-
-export interface NewTask extends Wanted {
-  message: string;
-  /** Paths in the project directory. */
-  images: readonly string[];
-  conversationId?: string | undefined;
-  maxIterations: number;
-  language: Language;
-}
-
-export interface StartedTask {
-  taskId: string;
-  conversationId: string;
-  createdAt: Date;
-}
 
 export interface TaskState {
   taskId: string;
@@ -59,10 +30,8 @@ export interface TaskState {
 
 /** Tasks in the background, and the conversations that they answer in. API accounts see their own. */
 export interface TaskService {
-  create(
-    principal: Principal,
-    names: { promptName: string | null; personalizationName: string | null; language: Language },
-  ): Promise<string>;
+  /** Names are not looked at before a message is sent. Returns the id. */
+  create(principal: Principal, names: NewNames): Promise<string>;
   /**
    * Stores a message and has it answered in the background.
    *
@@ -90,28 +59,7 @@ export interface TaskService {
 }
 
 export function createTaskService(parts: TaskParts): TaskService {
-  const { conversations, messages, tasks, runs, store, turns, slots, images, index, keepMs, log } = parts;
-  const nextId = createConversationIds();
-
-  /** @throws {AppError} DUPLICATE when the id is taken */
-  const insert = (principal: Principal, _id: string, settings: TaskSettings, language: Language) =>
-    store.insert(principal, {
-      _id,
-      kind: CONVERSATION,
-      title: NEW_CONVERSATION[language],
-      titleFrom: 'default',
-      task: settings,
-    });
-
-  const load = async (principal: Principal, given: string): Promise<ConversationDocument> => {
-    try {
-      return await store.find(principal, CONVERSATION, conversationIdOf(given));
-    } catch (error) {
-      if (error instanceof ConversationNotFoundError) throw new ConversationUnloadableError();
-      throw error;
-    }
-  };
-
+  const { conversations, messages, tasks, runs, store, index, keepMs, log } = parts;
   const find = async (principal: Principal, taskId: string): Promise<TaskDocument> => {
     const found = await tasks.in(principal).findOne({ _id: taskId, ownerId: principal.accountId });
     // It may not have been swept yet.
@@ -120,116 +68,8 @@ export function createTaskService(parts: TaskParts): TaskService {
     return found;
   };
 
-  const checkImages = async (principal: Principal, paths: readonly string[], { model }: Resolved) => {
-    if (paths.length === 0) return;
-    if (!model.multimodal) throw new ImageRefusedError('model', model.key);
-    await images.check(principal, paths);
-  };
-
-  const inputOf = (turn: TaskInput['turn'], task: NewTask, resolved: Resolved, wantsTitle: boolean): TaskInput => {
-    const { personalization } = resolved;
-    return {
-      turn,
-      model: resolved.model.key,
-      runMode: resolved.runMode,
-      thinkingInterval: personalization?.thinkingInterval ?? null,
-      toolIntents: personalization?.toolIntentEnabled ?? true,
-      disabledCategories: personalization?.disabledToolCategories ?? [],
-      system: taskSystemText(resolved.prompt, personalization),
-      maxIterations: task.maxIterations,
-      wantsTitle,
-      language: task.language,
-    };
-  };
-
-  const begin = async (
-    principal: Principal,
-    taskId: string,
-    conversation: ConversationDocument,
-    task: NewTask & { created: boolean },
-    resolved: Resolved,
-  ): Promise<void> => {
-    const { message: content, created } = task;
-    const paths = [...task.images];
-    const wantsTitle = conversation.titleFrom === 'default' && (resolved.personalization?.autoGenerateTitle ?? true);
-    const settings = { ...resolved.settings, hasImages: resolved.settings.hasImages || paths.length > 0 };
-    await turns.begin<TaskInput>(
-      principal,
-      conversation,
-      { content, ...(paths.length > 0 && { images: paths }) },
-      {
-        id: taskId,
-        kind: RUN_KIND,
-        set: { task: settings },
-        input: (turn) => inputOf(turn, task, resolved, wantsTitle),
-        events: () => [
-          { type: 'user_message', data: { message: content, images: paths, timestamp: Date.now() / 1000 } },
-          {
-            type: 'conversation_resolved',
-            data: { conversation_id: conversation._id, title: conversation.title, created },
-          },
-        ],
-      },
-    );
-  };
-
-  /** @throws {AppError} DUPLICATE when the id of a new conversation is taken */
-  const start = async (
-    principal: Principal,
-    task: NewTask,
-    known: ConversationDocument | undefined,
-    resolved: Resolved,
-  ): Promise<StartedTask> => {
-    const taskId = randomUUID();
-    const conversationId = known?._id ?? nextId();
-    const { createdAt } = await slots.take(principal, { id: taskId, conversationId });
-    let made: ConversationDocument | undefined;
-    try {
-      if (!known) made = await insert(principal, conversationId, NEW_SETTINGS, task.language);
-      const conversation = known ?? made;
-      if (!conversation) throw new ConversationUnloadableError();
-      await begin(principal, taskId, conversation, { ...task, created: made !== undefined }, resolved);
-      return { taskId, conversationId, createdAt };
-    } catch (error) {
-      // What was not begun leaves nothing behind. What was goes on, though nobody was told of it: the conversation shows it.
-      if (!(await runs.get(principal, taskId))) {
-        await slots.drop(principal, taskId);
-        if (made) await store.removeIdle(principal, CONVERSATION, conversationId);
-      }
-      // It was deleted in this very moment.
-      throw error instanceof ConversationNotFoundError ? new ConversationUnloadableError() : error;
-    } finally {
-      slots.started(taskId);
-    }
-  };
-
-  /** Repeats what makes a conversation until its id is free. */
-  const withFreeId = async <T>(work: () => Promise<T>): Promise<T> => {
-    for (;;) {
-      try {
-        return await work();
-      } catch (error) {
-        if (!isDuplicate(error, '_id')) throw error;
-      }
-    }
-  };
-
   return {
-    async create(principal, { language, ...names }) {
-      const settings = { ...NEW_SETTINGS, ...names };
-      return (await withFreeId(() => insert(principal, nextId(), settings, language)))._id;
-    },
-
-    async send(principal, given) {
-      const task = { ...given, message: given.message.trim().toWellFormed() };
-      if (task.message === '' && task.images.length === 0) throw new MessageEmptyError();
-      const known = task.conversationId === undefined ? undefined : await load(principal, task.conversationId);
-      const resolved = await resolveSettings(parts, principal, task, known?.task ?? NEW_SETTINGS);
-      await checkImages(principal, task.images, resolved);
-      return known
-        ? start(principal, task, known, resolved)
-        : withFreeId(() => start(principal, task, undefined, resolved));
-    },
+    ...createSending(parts),
 
     async poll(principal, taskId, from, language) {
       const task = await find(principal, taskId);
