@@ -4,6 +4,7 @@ import { defineRunKind, type RunContext, type RunKind, type SettledContext } fro
 import type { ModelMessage, ModelRef } from '../../../runtime/models/index.ts';
 import type { ToolSelection } from '../../../runtime/tools/service.ts';
 import { type AgentAnswer, type AgentTurn, answerTerminal, systemText } from '../../agents/public.ts';
+import type { SearchScope } from '../../knowledge/public.ts';
 import type { Citation } from '../public.ts';
 import { loadHistory } from '../service/history.ts';
 import type { ConversationParts } from '../service/parts.ts';
@@ -59,40 +60,47 @@ const MOST_PARTIAL = 500_000;
 export function chatRunKind(parts: ConversationParts, turns: Turns): RunKind {
   const { runs, runner, models, knowledge, options } = parts;
 
-  const search = async (
-    { principal, signal }: RunContext<ChatInput>,
-    { turn, agentId, agentDocuments, knowledgeBaseIds }: ChatInput,
-  ): Promise<Passage[] | undefined> => {
-    const own = agentDocuments && agentId !== undefined;
-    if (!knowledge || (!own && knowledgeBaseIds.length === 0)) return undefined;
+  /** Where the answer may look; undefined: nowhere. */
+  const searchScope = async ({ principal, input }: RunContext<ChatInput>): Promise<SearchScope | undefined> => {
+    const { agentId, agentDocuments, knowledgeBaseIds } = input;
     // An agent without documents has not looked for anything.
-    const searchOwn = own && (await knowledge.listDocuments(principal, { agentId })).length > 0;
-    if (!searchOwn && knowledgeBaseIds.length === 0) return undefined;
-    const scope = { ...(knowledgeBaseIds.length > 0 && { knowledgeBaseIds }), ...(searchOwn && { agentId }) };
-    const hits = await knowledge.search(principal, turn.content, { scope, limit: options.passages, signal });
-    return hits.map(passageOf);
+    const own =
+      agentDocuments && agentId !== undefined && (await knowledge?.listDocuments(principal, { agentId }))?.length;
+    if (!own && knowledgeBaseIds.length === 0) return undefined;
+    return { ...(knowledgeBaseIds.length > 0 && { knowledgeBaseIds }), ...(own && { agentId }) };
   };
 
-  /** What is looked up, once: a later attempt works with the same. */
+  const search = async (
+    { principal, signal, input }: RunContext<ChatInput>,
+    scope: SearchScope,
+  ): Promise<Passage[] | undefined> => {
+    const hits = await knowledge?.search(principal, input.turn.content, { scope, limit: options.passages, signal });
+    return hits?.map(passageOf);
+  };
+
+  /** What is looked up, once: a later attempt works with the same. Nothing found costs no checkpoint. */
   const prepare = async (run: RunContext<ChatInput>): Promise<Prepared> => {
-    const { agentDocuments, knowledgeBaseIds, projectId } = run.input;
-    if (!agentDocuments && knowledgeBaseIds.length === 0 && projectId === undefined) return { background: '' };
+    const { principal, input } = run;
+    const { projectId } = input;
+    const scope = await searchScope(run);
+    if (!scope && projectId === undefined) return { background: '' };
     return run.step('prepare', async () => {
       const [background, passages] = await Promise.all([
-        projectId === undefined ? '' : projectBackground(parts, run.principal, projectId),
-        search(run, run.input),
+        projectId === undefined ? '' : projectBackground(parts, principal, projectId),
+        scope && search(run, scope),
       ]);
       return { background, ...(passages && { passages }) };
     });
   };
 
-  const agentTurn = async (
-    { principal, input }: RunContext<ChatInput>,
-    { background, passages }: Prepared,
-  ): Promise<AgentTurn> => {
+  const earlier = ({ principal, input: { turn, model } }: RunContext<ChatInput>): Promise<ModelMessage[]> => {
+    const { conversationId, position: before } = turn;
+    return loadHistory(parts, principal, { conversationId, before, windowTokens: models.resolve(model).contextWindow });
+  };
+
+  const agentTurn = (input: ChatInput, { background, passages }: Prepared, history: ModelMessage[]): AgentTurn => {
     const { turn, template, model, temperature, maxTokens, agentId, tools, outputSchema, knowledgeBaseIds } = input;
-    const { conversationId, position, content } = turn;
-    const windowTokens = models.resolve(model).contextWindow;
+    const { conversationId, content } = turn;
     const language = languageOf(template, input.language);
     return {
       ...(model !== undefined && { model }),
@@ -103,7 +111,7 @@ export function chatRunKind(parts: ConversationParts, turns: Turns): RunKind {
         ...(passages && { context: contextText(passages, language) }),
         ...(content.length <= LONGEST_QUESTION && { question: content }),
       }),
-      history: await loadHistory(parts, principal, { conversationId, before: position, windowTokens }),
+      history,
       message: content,
       tools,
       scope: {
@@ -180,9 +188,12 @@ export function chatRunKind(parts: ConversationParts, turns: Turns): RunKind {
     kind: RUN_KIND,
 
     async execute(run) {
-      await turns.resume(run.principal, run.runId, run.input.turn);
-      const prepared = await prepare(run);
-      const answer = await runner.answer(run as RunContext, await agentTurn(run, prepared));
+      const [prepared, history] = await Promise.all([
+        prepare(run),
+        earlier(run),
+        turns.resume(run.principal, run.runId, run.input.turn),
+      ]);
+      const answer = await runner.answer(run as RunContext, agentTurn(run.input, prepared, history));
       const closed = prepared.passages ? await close(run, answer, prepared.passages) : { closing: '', citations: [] };
       return { answer, ...closed };
     },

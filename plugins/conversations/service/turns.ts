@@ -54,17 +54,20 @@ export type Turns = ReturnType<typeof createTurns>;
 
 /** A conversation that was taken so long ago for a run that does not exist was left behind by a crash. */
 const START_MS = 10_000;
+/** The same at the start of a server: only another server could be between the two right now. */
+const START_MS_AT_RECOVERY = 2000;
 
 /**
  * One answer at a time. The order of writes, so that a crash between any two of them loses nothing:
  *
  * 1. the conversation is taken for a run, by a conditional write;
- * 2. the run is stored, with the whole message in its input;
- * 3. the user's message, by the request and again by the run before it does anything else;
+ * 2. the run is stored, with the whole message in its input, and at the same time the user's message;
+ * 3. the run makes sure that the message is stored before it asks the model;
  * 4. when the run settles: the answer, then the conversation is given free.
  *
- * 3 and 4 may be repeated: ids and places come from the input of the run. A conversation that is taken for a run which does not exist
- * (crash after 1) is recognised and given free; one whose run has ended but not settled (crash within 4) is settled by whoever comes first.
+ * 2 to 4 may be repeated: ids and places come from the input of the run. A conversation that is taken for a run which does not exist
+ * (crash within 2, nobody was told that the message was taken) is recognised and given free without the message; one whose run has ended
+ * but not settled (crash within 4) is settled by whoever comes first.
  */
 export function createTurns({ conversations, messages, runs, log }: ConversationParts) {
   /** Runs of this process between 1 and 2. */
@@ -81,7 +84,16 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
     }
   };
 
-  /** Gives a conversation free without an answer; what is counted is counted anew. */
+  /** Gives a conversation free whose run was never stored; what is counted is counted anew. */
+  const undo = async (tenant: Tenant, conversationId: string, runId: string): Promise<void> => {
+    const answered = await messages
+      .in(tenant)
+      .findOne({ conversationId, runId, role: 'assistant' }, { fields: ['_id'] });
+    if (!answered) await messages.in(tenant).delete({ conversationId, runId });
+    await release(tenant, conversationId, runId);
+  };
+
+  /** Gives a conversation free; what is counted is counted anew. */
   const release = async (tenant: Tenant, conversationId: string, runId: string): Promise<void> => {
     const messageCount = await messages.in(tenant).count({ conversationId });
     await conversations
@@ -111,13 +123,20 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
   const isLeftBehind = async (
     tenant: Tenant,
     { activeRunId, activeSince }: Pick<ConversationRecord, 'activeRunId' | 'activeSince'>,
+    startMs = START_MS,
   ): Promise<boolean> => {
     if (activeRunId === undefined || starting.has(activeRunId)) return false;
     const run = await runs.get(systemPrincipal(tenant.tenantId), activeRunId);
-    if (!run) return Date.now() - (activeSince?.getTime() ?? 0) > START_MS;
+    if (!run) return Date.now() - (activeSince?.getTime() ?? 0) > startMs;
     if (!hasEnded(run)) return false;
     await ended(tenant, activeRunId);
     return true;
+  };
+
+  /** After `isLeftBehind`: what a run that exists has stored stays. */
+  const giveFree = async (tenant: Tenant, conversationId: string, runId: string): Promise<void> => {
+    const run = await runs.get(systemPrincipal(tenant.tenantId), runId);
+    await (run ? release : undo)(tenant, conversationId, runId);
   };
 
   const take = async (
@@ -141,7 +160,7 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
       if (!current) throw new ConversationNotFoundError(_id);
       if (current.activeRunId === undefined) continue;
       if (!(await isLeftBehind(principal, current))) throw new ConversationBusyError(_id);
-      await release(principal, _id, current.activeRunId);
+      await giveFree(principal, _id, current.activeRunId);
     }
   };
 
@@ -193,16 +212,15 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
           position: turns * 2,
           ...message,
         };
-        let started: Run;
-        try {
-          const events = run.events?.(turn);
-          started = await runs.start(principal, run.kind, run.input(turn), {
-            id: runId,
-            meta: { subject: conversation._id },
-            ...(events && { events }),
-          });
-        } catch (error) {
-          await release(principal, conversation._id, runId);
+        const events = run.events?.(turn);
+        const start = runs.start(principal, run.kind, run.input(turn), {
+          id: runId,
+          meta: { subject: conversation._id },
+          ...(events && { events }),
+        });
+        const [started, stored] = await Promise.allSettled([start, storeUserMessage(principal, runId, turn)]);
+        if (started.status === 'rejected') {
+          await undo(principal, conversation._id, runId);
           if (run.set) {
             const before = Object.fromEntries(
               Object.keys(run.set).map((key) => [key, conversation[key as keyof ConversationDocument]]),
@@ -210,10 +228,11 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
             const set = Object.fromEntries(Object.entries(before).filter(([, value]) => value !== undefined));
             await conversations.in(principal).update({ _id: conversation._id }, { $set: set });
           }
-          throw error;
+          throw started.reason;
         }
-        await storeUserMessage(principal, runId, turn);
-        return { run: started, turn };
+        // The run is there and sees to the message itself; this here is only said.
+        if (stored.status === 'rejected') log.warn({ err: stored.reason, run: runId }, 'message not stored yet');
+        return { run: started.value, turn };
       } finally {
         starting.delete(runId);
       }
@@ -226,11 +245,14 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
      * @throws {AppError} CONVERSATION_LOST when it was deleted meanwhile, or is not taken for this run
      */
     async resume(principal: Principal, runId: string, turn: Turn): Promise<ConversationDocument> {
-      const conversation = await conversations.in(principal).get(turn.conversationId);
+      const [conversation, message] = await Promise.all([
+        conversations.in(principal).get(turn.conversationId),
+        messages.in(principal).findOne({ _id: turn.userMessageId }, { fields: ['_id'] }),
+      ]);
       if (!conversation || conversation.deleted || conversation.activeRunId !== runId) {
         throw new ConversationLostError(turn.conversationId);
       }
-      await storeUserMessage(principal, runId, turn);
+      if (!message) await storeUserMessage(principal, runId, turn);
       return conversation;
     },
 
@@ -294,7 +316,8 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
         if (activeRunId === undefined) continue;
         const run = await runs.get(systemPrincipal(conversation.tenantId), activeRunId);
         // A run that there is settles itself, now or when its recovery has come to it.
-        if (!run && (await isLeftBehind(conversation, conversation))) await release(conversation, _id, activeRunId);
+        if (run || !(await isLeftBehind(conversation, conversation, START_MS_AT_RECOVERY))) continue;
+        await undo(conversation, _id, activeRunId);
       }
     },
   };

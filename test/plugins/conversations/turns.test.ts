@@ -213,21 +213,27 @@ test('whatever write a crash cuts off, message and answer are there once after t
       cut = dying.writes >= at;
       if (cut) crashes += 1;
       dying.kill();
-      const { runs, turns, read, look, send } = await open(t, { database });
+      const { runs, turns, conversations, read, look, send } = await open(t, { database });
       const last = (await look(conversation._id))?.lastRunId;
       if (last !== undefined && (await runs.get(principal, last))) await turns.ended(principal, last);
-      const stored = (await read(conversation._id)).map(({ content }) => content);
-      const found = await look(conversation._id);
       const where = `write ${at}, carried out: ${carriedOut}`;
-      assert.ok(stored.length === 0 || stored.join() === 'hello,re: hello', `${where}: ${stored}`);
-      if (found?.activeRunId === undefined) {
-        assert.equal(found?.messageCount, stored.length, where);
-        const { run } = await send(conversation, 'again');
-        await runs.ended(principal, run.id);
-      } else {
-        // Taken for a run that was never stored: it is free when the time for a start is over.
-        assert.equal(await runs.get(principal, found.activeRunId), undefined, where);
+      const taken = (await look(conversation._id))?.activeRunId;
+      if (taken !== undefined) {
+        // Taken for a run that was never stored: it is free, without the message, when the time for a start is over.
+        assert.equal(await runs.get(principal, taken), undefined, where);
+        await assert.rejects(send(conversation, 'too early'), { code: 'CONVERSATION_BUSY' }, where);
+        await conversations
+          .in(principal)
+          .update({ _id: conversation._id }, { $set: { activeSince: new Date(Date.now() - 60_000) } });
+        await turns.recover();
+        assert.deepEqual(await read(conversation._id), [], where);
       }
+      const stored = (await read(conversation._id)).map(({ content }) => content);
+      assert.ok(stored.length === 0 || stored.join() === 'hello,re: hello', `${where}: ${stored}`);
+      assert.equal((await look(conversation._id))?.messageCount, stored.length, where);
+      const { run } = await send(conversation, 'again');
+      await runs.ended(principal, run.id);
+      assert.equal((await look(conversation._id))?.messageCount, stored.length + 2, where);
       await runs.close();
     }
   }
