@@ -123,8 +123,13 @@ function asSent(schema: unknown): unknown {
 
 function successResponse(contract: Contract, route: Route): JsonSchema {
   if (route.status === 204) return { description: 'done, no content' };
-  if (route.replyType === 'events')
-    return { description: 'an event stream', content: { 'text/event-stream': { schema: { type: 'string' } } } };
+  if (route.replyType === 'events') {
+    const json = route.reply && { schema: contract.docs.success(wireSchema(asJson(route.reply), contract)) };
+    return {
+      description: 'an event stream',
+      content: { 'text/event-stream': { schema: { type: 'string' } }, ...(json && { 'application/json': json }) },
+    };
+  }
   if (route.replyType === 'file') {
     return {
       description: 'a file',

@@ -27,7 +27,7 @@ export type { ModelRef, ModelsConfig, RetryPolicy } from './config.ts';
 export type { TextEmbedder } from './embeddings.ts';
 export { invalidJson } from './errors.ts';
 export { parseJsonAnswer } from './json-answer.ts';
-export { formatMaterial, type Material } from './material.ts';
+export { extractMaterial, formatMaterial, type Material } from './material.ts';
 export { countRequestTokens, countTokens } from './tokens.ts';
 export { removeTracingVariables } from './tracing.ts';
 export type * from './types.ts';

@@ -11,7 +11,7 @@ import type { ConversationParts } from '../service/parts.ts';
 import type { Turn, TurnEnd, Turns } from '../service/turns.ts';
 import { readPartialAnswer } from '../tasks/partial.ts';
 import { projectBackground } from './background.ts';
-import { citedIn, closingText, contextText, type Passage, passageOf } from './sources.ts';
+import { citedIn, citedOfTools, closingText, contextText, type Passage, passageOf } from './sources.ts';
 import { languageOf } from './titles.ts';
 
 export const RUN_KIND = 'chat';
@@ -129,7 +129,7 @@ export function chatRunKind(parts: ConversationParts, turns: Turns): RunKind {
   /** What stands below the answer, put into the log once. */
   const close = (
     { step, input }: RunContext<ChatInput>,
-    { text, iterations }: AgentAnswer,
+    { text, messages, iterations }: AgentAnswer,
     passages: Passage[],
   ): Promise<Pick<ChatResult, 'closing' | 'citations'>> =>
     step(
@@ -139,6 +139,7 @@ export function chatRunKind(parts: ConversationParts, turns: Turns): RunKind {
         const closing = closingText(citations, {
           language: languageOf(input.turn.content, input.language),
           found: passages.length,
+          ofTools: citedOfTools(text, messages),
           wanted: input.knowledgeBaseIds.length > 0,
         });
         return { citations, closing };
@@ -194,7 +195,10 @@ export function chatRunKind(parts: ConversationParts, turns: Turns): RunKind {
         turns.resume(run.principal, run.runId, run.input.turn),
       ]);
       const answer = await runner.answer(run as RunContext, agentTurn(run.input, prepared, history));
-      const closed = prepared.passages ? await close(run, answer, prepared.passages) : { closing: '', citations: [] };
+      const closed =
+        prepared.passages || answer.toolCalls > 0
+          ? await close(run, answer, prepared.passages ?? [])
+          : { closing: '', citations: [] };
       return { answer, ...closed };
     },
 

@@ -1,5 +1,5 @@
 import type { Language } from '../../../core/contracts/contract.ts';
-import { formatMaterial } from '../../../runtime/models/index.ts';
+import { extractMaterial, formatMaterial, type ModelMessage } from '../../../runtime/models/index.ts';
 import type { Hit } from '../../knowledge/public.ts';
 import type { Citation } from '../public.ts';
 
@@ -75,6 +75,23 @@ export function citedIn(text: string, passages: readonly Passage[]): Citation[] 
     .map((passage) => ({ ...passage, text: passage.text.slice(0, KEPT_TEXT) }));
 }
 
+/** Marks of passages that the model has looked up itself. */
+const TOOL_MARK = /[[［【]\s*(K\d{1,2}(?:\s*[,，、;；]\s*K\d{1,2})*)\s*[\]］】](?!\()/g;
+
+/** What a text cites of the passages that tools have given the model, one line each. */
+export function citedOfTools(text: string, messages: readonly ModelMessage[]): string[] {
+  const marks = new Set(
+    [...text.replace(CODE, ' ').matchAll(TOOL_MARK)].flatMap(([, list = '']) => list.match(/K\d+/g)),
+  );
+  if (marks.size === 0) return [];
+  const given = messages.flatMap((message) =>
+    message.role === 'tool' ? extractMaterial(message.content).materials : [],
+  );
+  const lines = given.flatMap(({ ref = '', title = '' }) => (marks.has(ref) ? [`[${ref}] ${title}`] : []));
+  // Every search counts from 1 again: a mark may stand for several.
+  return [...new Set(lines)].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+}
+
 /**
  * The last part of an answer: what it cites, one line each; or that nothing was found where the answer was to come from a knowledge base.
  *
@@ -82,12 +99,15 @@ export function citedIn(text: string, passages: readonly Passage[]): Citation[] 
  */
 export function closingText(
   cited: readonly Citation[],
-  { language, found, wanted }: { language: Language; found: number; wanted: boolean },
+  {
+    language,
+    found,
+    wanted,
+    ofTools = [],
+  }: { language: Language; found: number; wanted: boolean; ofTools?: readonly string[] },
 ): string {
-  if (cited.length > 0) {
-    const lines = cited.map((citation) => `[${citation.number}] ${placeOf(citation, language)}`);
-    return [language === 'zh' ? '参考来源：' : 'Sources:', ...lines].join('\n');
-  }
+  const lines = [...cited.map((citation) => `[${citation.number}] ${placeOf(citation, language)}`), ...ofTools];
+  if (lines.length > 0) return [language === 'zh' ? '参考来源：' : 'Sources:', ...lines].join('\n');
   if (!wanted || found > 0) return '';
   return language === 'zh'
     ? '（所选知识库中没有找到与该问题相关的内容，以上回答未引用知识库资料。）'

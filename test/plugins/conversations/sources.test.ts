@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { citedIn, closingText, contextText, type Passage } from '../../../plugins/conversations/run/sources.ts';
+import {
+  citedIn,
+  citedOfTools,
+  closingText,
+  contextText,
+  type Passage,
+} from '../../../plugins/conversations/run/sources.ts';
 import { languageOf, titleFromMessage } from '../../../plugins/conversations/run/titles.ts';
-import { extractMaterial } from '../../../runtime/models/material.ts';
+import { extractMaterial, formatMaterial, type ModelMessage } from '../../../runtime/models/index.ts';
 
 const passages = ['a.pdf', 'b.md', 'c.txt', 'd.txt'].map(
   (filename, at): Passage => ({
@@ -69,6 +75,36 @@ test('below the answer stands what it cites, or that there was nothing', () => {
   assert.equal(closingText([], { language: 'zh', found: 4, wanted: true }), '');
   assert.equal(closingText([], { language: 'zh', found: 0, wanted: false }), '');
   assert.match(closingText([], { language: 'zh', found: 0, wanted: true }), /没有找到/);
+});
+
+test('what a model has looked up itself is told by the marks of the tool', () => {
+  const tool = (content: string): ModelMessage => ({ role: 'tool', toolCallId: '1', content });
+  const messages: ModelMessage[] = [
+    { role: 'assistant', content: '' },
+    tool(
+      formatMaterial([
+        { ref: 'K1', title: 'a.md > 一', text: 'x' },
+        { ref: 'K2', title: 'b.md', text: 'y' },
+      ]),
+    ),
+    tool('Nothing was found.'),
+    tool(
+      formatMaterial([
+        { ref: 'K1', title: 'c.pdf, page 2', text: 'z' },
+        { ref: 'K10', title: 'd.md', text: 'z' },
+      ]),
+    ),
+  ];
+  assert.deepEqual(citedOfTools('见[K10]和[K1, K3]，`[K2]`', messages), [
+    '[K1] a.md > 一',
+    '[K1] c.pdf, page 2',
+    '[K10] d.md',
+  ]);
+  assert.deepEqual(citedOfTools('K1 (K2)', messages), []);
+  assert.equal(
+    closingText([], { language: 'zh', found: 0, wanted: true, ofTools: ['[K1] a.md'] }),
+    '参考来源：\n[K1] a.md',
+  );
 });
 
 test('titles: one line of so many characters, whatever the message holds', () => {
