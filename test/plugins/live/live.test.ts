@@ -198,7 +198,7 @@ test('a client that does not read is disconnected, and the run goes on', async (
 });
 
 test('a connection does not outlive its token', async (t) => {
-  const { runs, connect } = await start(t, { recheckMs: 20 });
+  const { runs, gate, connect } = await start(t, { recheckMs: 20 });
   const run = await runs.start(principal('eve'), 'counter', { count: 2, pause: 1 });
   const socket = connect('eve');
   const { answer } = follow(socket, run.id);
@@ -206,4 +206,5 @@ test('a connection does not outlive its token', async (t) => {
   const ended = occurred(socket, 'disconnect');
   revoked.add('eve');
   assert.deepEqual((await ended)[0], 'io server disconnect');
+  gate.resolve();
 });
