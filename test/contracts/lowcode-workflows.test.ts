@@ -704,6 +704,10 @@ test('GET /node-types: every type with the schema of its configuration', async (
     assert.equal(config.type, 'object', type);
     assert.ok(label.length > 0, type);
     assert.ok(Array.isArray(literal), type);
+    // What every node may have, whatever its type: an editor offers it for all of them.
+    const common = ['label', 'on_error', 'default_value', 'retry', 'timeout_ms'];
+    const missing = common.filter((field) => !Object.hasOwn(config.properties, field));
+    assert.deepEqual(missing, type === 'start' || type === 'end' ? common : [], type);
   }
   assert.ok(!types.some((type: string) => /^report\.|^knowledge\.|^transform\./.test(type)));
 });

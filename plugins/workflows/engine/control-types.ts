@@ -41,6 +41,9 @@ const common = {
   timeout_ms: Type.Optional(Type.Number({ minimum: 1, ...field('超时（毫秒）', 'Time-out, milliseconds') })),
 };
 
+/** Their JSON Schema, by field. */
+export const COMMON_FIELDS = json(Type.Object(common)).properties as Record<string, unknown>;
+
 function control(
   type: string,
   label: LocalText,

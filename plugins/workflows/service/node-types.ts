@@ -1,7 +1,7 @@
 import type { LocalText } from '../../../core/errors.ts';
 import { type NodeTypeCheck, validateGraph } from '../../../runtime/graph/index.ts';
 import type { NodeDescription, Pool } from '../../../runtime/pool/index.ts';
-import { CONTROL_TYPES, LARGE_TRANSFORM } from '../engine/control-types.ts';
+import { COMMON_FIELDS, CONTROL_TYPES, LARGE_TRANSFORM } from '../engine/control-types.ts';
 import type { Graph, NodeType } from '../public.ts';
 
 /** All node types of this installation: those that the engine carries out itself, and those of the worker pool. */
@@ -64,7 +64,8 @@ const describePooled = (node: NodeDescription): NodeType => ({
   summary: node.summary ?? { zh: '', en: '' },
   lane: node.lane,
   literal: node.literal,
-  config: node.config,
+  // Fields of its own go before those that every node has.
+  config: { ...node.config, properties: { ...COMMON_FIELDS, ...(node.config.properties as object | undefined) } },
   input: node.input,
   output: node.output,
 });
