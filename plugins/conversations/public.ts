@@ -4,6 +4,10 @@ import type { Page } from '../../core/http/route.ts';
 import type { Principal } from '../../core/principal.ts';
 import { defineService } from '../../core/service.ts';
 
+export { citedIn, closingText, contextText, type Passage, passageOf } from './run/sources.ts';
+export { languageOf } from './run/titles.ts';
+export { TokenStream } from './run/token-stream.ts';
+
 /** `agent`: with an agent, in a project or not. `general`: the general chat of research. `task`: of the tasks API. */
 export const CONVERSATION_KINDS = ['agent', 'general', 'task'] as const;
 export type ConversationKind = (typeof CONVERSATION_KINDS)[number];
