@@ -151,7 +151,7 @@ export interface Answering {
    *
    * @throws {AppError} what the answer failed with
    */
-  finished(signal?: AbortSignal): Promise<{ user: Message; answer: Message }>;
+  finished(): Promise<{ user: Message; answer: Message }>;
 }
 
 export interface ConversationStatistics {

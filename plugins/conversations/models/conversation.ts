@@ -88,6 +88,7 @@ export const conversationModel = (database: Database) =>
         { fields: { ownerId: 1, kind: 1, updatedAt: -1 } },
         { fields: { ownerId: 1, kind: 1, lastMessageAt: -1 } },
         { fields: { projectId: 1, deleted: 1 }, partial: { projectId: { $exists: true } } },
+        { fields: { ownerId: 1 }, acrossTenants: true },
         { fields: { activeRunId: 1 }, partial: { activeRunId: { $exists: true } }, acrossTenants: true },
         { fields: { removing: 1 }, partial: { removing: true }, acrossTenants: true },
       ],

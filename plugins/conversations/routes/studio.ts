@@ -183,7 +183,7 @@ export const studioRoutes = (conversations: ConversationService) =>
             ...(!json && lastEventId(request)),
           });
           if (!json) return new EventStream(streamOf(answering.follow(request.signal), language));
-          const { user, answer } = await answering.finished(request.signal);
+          const { user, answer } = await answering.finished();
           return { user_message: messageView(user), assistant_message: messageView(answer) };
         },
       }),

@@ -53,6 +53,8 @@ interface Prepared {
 /** Longer questions stand in the user's message only, wherever a template has a place for them. */
 const LONGEST_QUESTION = 8000;
 
+/** Wants a text over all of the material rather than the few sentences that answer a question. */
+const WRITING = /总结|概括|摘要|归纳|整理|梳理|[撰编]写|起草|\b(?:write|draft|summari[sz]e|outline)\b/i;
 /** Characters that are kept of an answer which did not come to its end: a model that does not stop writes megabytes. */
 const MOST_PARTIAL = 500_000;
 
@@ -122,7 +124,8 @@ export function chatRunKind(parts: ConversationParts, turns: Turns): RunKind {
       },
       maxIterations: input.maxIterations,
       ...(outputSchema && { responseFormat: { type: 'json', schema: outputSchema } }),
-      offline: { offlineStyle: 'answer' },
+      // Who gives a knowledge base a few words wants an answer, also without a question mark.
+      ...(passages && !WRITING.test(content) && { offline: { offlineStyle: 'answer' } }),
     };
   };
 

@@ -84,10 +84,10 @@ export function createAnswers(
     async send(principal, conversationId, message) {
       const conversation = await store.find(principal, 'agent', conversationId);
       const { agentId = '', projectId, modelName, titleFrom } = conversation;
-      const agent = await agents.get(principal, agentId);
-      if (agent.status !== 'active') throw new AgentUnavailableError(agentId);
       const seen = await lostSight(principal, conversation, message);
       if (seen) return following(principal, seen, { created: false, ...seenUpTo(message) });
+      const agent = await agents.get(principal, agentId);
+      if (agent.status !== 'active') throw new AgentUnavailableError(agentId);
       // An agent that looks nothing up ignores what the message names.
       const knowledgeBaseIds = agent.ragEnabled ? await checkBases(principal, message.knowledgeBaseIds) : [];
       return begin(

@@ -84,6 +84,13 @@ export function createConversations(
         ...(named ? { title, titleFrom: 'user' } : fallback),
         ...(chosen !== undefined && { modelName: chosen }),
       });
+      try {
+        // Deleted between the look at it and now: then nobody else removes the conversation.
+        if (projectId !== undefined) await projects.find(principal, projectId);
+      } catch (error) {
+        await store.remove(principal, 'agent', made._id);
+        throw error;
+      }
       return view(principal, made);
     },
 

@@ -54,8 +54,8 @@ export function createFollowing({ runs, messages }: Pick<ConversationParts, 'run
       conversationId,
       created: options.created,
       follow: (signal) => follow(principal, run, options.lastEventId ?? -1, signal),
-      async finished(signal) {
-        const ended = await turns.ended(principal, run.id, signal);
+      async finished() {
+        const ended = await turns.ended(principal, run.id);
         if (ended.status !== 'succeeded') throw failureOf(ended);
         const [user, answer] = await Promise.all([messageOf(principal, userMessageId), messageOf(principal, answerId)]);
         if (!user || !answer) throw new AnswerStoppedError();
