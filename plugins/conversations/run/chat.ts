@@ -198,8 +198,10 @@ export function chatRunKind(parts: ConversationParts, turns: Turns): RunKind {
         turns.resume(run.principal, run.runId, run.input.turn),
       ]);
       const answer = await runner.answer(run as RunContext, agentTurn(run.input, prepared, history));
+      const looked = prepared.passages !== undefined || answer.toolCalls > 0;
+      // Nothing is added to JSON.
       const closed =
-        prepared.passages || answer.toolCalls > 0
+        looked && run.input.outputSchema === undefined
           ? await close(run, answer, prepared.passages ?? [])
           : { closing: '', citations: [] };
       return { answer, ...closed };

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { isDuplicate } from '../../../core/data/errors.ts';
 import { type Principal, systemPrincipal } from '../../../core/principal.ts';
 import type { RunEventInput, RunKind, RunOutcome } from '../../../core/run-kind.ts';
 import type { ModelMessage } from '../../../runtime/models/index.ts';
@@ -7,6 +6,7 @@ import type { Run } from '../../../runtime/runs/service.ts';
 import { ConversationBusyError, ConversationLostError, ConversationNotFoundError } from '../errors.ts';
 import type { ConversationDocument, ConversationRecord } from '../models/conversation.ts';
 import type { Citation, MessageStatus } from '../public.ts';
+import { createMessageStore } from './message-store.ts';
 import type { ConversationParts } from './parts.ts';
 
 type Tenant = Pick<Principal, 'tenantId'>;
@@ -73,16 +73,6 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
   /** Runs of this process between 1 and 2. */
   const starting = new Set<string>();
   const kinds = new Map<string, RunKind>();
-
-  const insertOnce = async (work: Promise<unknown>): Promise<boolean> => {
-    try {
-      await work;
-      return true;
-    } catch (error) {
-      if (isDuplicate(error)) return false;
-      throw error;
-    }
-  };
 
   /** Gives a conversation free whose run was never stored; what is counted is counted anew. */
   const undo = async (tenant: Tenant, conversationId: string, runId: string): Promise<void> => {
@@ -164,22 +154,7 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
     }
   };
 
-  const storeUserMessage = (principal: Principal, runId: string, turn: Turn): Promise<boolean> =>
-    insertOnce(
-      messages.in(principal).insert({
-        _id: turn.userMessageId,
-        conversationId: turn.conversationId,
-        ownerId: principal.accountId,
-        role: 'user',
-        position: turn.position,
-        content: turn.content,
-        ...(turn.images && { images: turn.images }),
-        tokens: 0,
-        pinned: false,
-        runId,
-        status: 'complete',
-      }),
-    );
+  const { storeUserMessage, storeAnswer } = createMessageStore(messages);
 
   return {
     ended,
@@ -259,33 +234,18 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
     /** Stores the end of a turn; for `settled` of the run kind, and as that repeatable. */
     async settle(principal: Principal, runId: string, turn: Turn, end: TurnEnd): Promise<void> {
       const { conversationId } = turn;
-      const before = await conversations.in(principal).findOne({ _id: conversationId }, { fields: ['deleted'] });
+      const before = await conversations
+        .in(principal)
+        .findOne({ _id: conversationId, activeRunId: runId }, { fields: ['deleted'] });
+      // All of it is done, or the run has come too late and somebody else has the conversation.
       if (!before) return;
       if (before.deleted) return release(principal, conversationId, runId);
       const { answer, usage } = end;
       // A run that was ended before it began has not seen to the message.
       if (answer?.status !== 'complete') await storeUserMessage(principal, runId, turn);
-      const isNew =
-        answer !== undefined &&
-        (await insertOnce(
-          messages.in(principal).insert({
-            _id: turn.answerId,
-            conversationId,
-            ownerId: principal.accountId,
-            role: 'assistant',
-            position: turn.position + 1,
-            content: answer.content,
-            turn: answer.turn,
-            ...(answer.citations && answer.citations.length > 0 && { citations: answer.citations }),
-            tokens: usage.outputTokens,
-            ...(answer.modelName !== undefined && { modelName: answer.modelName }),
-            pinned: false,
-            runId,
-            status: answer.status,
-          }),
-        ));
+      if (answer) await storeAnswer(principal, runId, turn, answer, usage.outputTokens);
       const now = new Date();
-      const freed = await conversations.in(principal).update(
+      await conversations.in(principal).update(
         { _id: conversationId, activeRunId: runId },
         {
           $set: {
@@ -302,10 +262,6 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
           $unset: { activeRunId: 1, activeSince: 1 },
         },
       );
-      if (freed || !isNew) return;
-      // Somebody has taken the conversation over in the belief that this run would never end.
-      const messageCount = await messages.in(principal).count({ conversationId });
-      await conversations.in(principal).update({ _id: conversationId }, { $set: { messageCount } });
     },
 
     /** Gives free what a crash has left taken. */

@@ -173,6 +173,26 @@ test('a conversation that a crash has left taken is recognised, after its time a
   assert.deepEqual([after?.activeRunId, after?.messageCount], [undefined, 2]);
 });
 
+test('a run that comes too late stores nothing: somebody else has the conversation', async (t) => {
+  const { promise, resolve } = gate();
+  const { create, send, runs, read, look, conversations } = await open(t, {
+    answer: async () => {
+      await promise;
+      return 'late';
+    },
+  });
+  const conversation = await create();
+  const { run } = await send(conversation, 'hello');
+  await conversations.in(principal).update({ _id: conversation._id }, { $set: { activeRunId: 'other' } });
+  resolve();
+  await runs.ended(principal, run.id);
+  assert.deepEqual(
+    (await read(conversation._id)).map(({ role }) => role),
+    ['user'],
+  );
+  assert.equal((await look(conversation._id))?.activeRunId, 'other');
+});
+
 test('deleting ends the answer under way and removes the messages of a general chat', async (t) => {
   const begun = gate();
   const { create, send, store, runs, read, look } = await open(t, {
