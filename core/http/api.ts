@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import type { Context } from 'koa';
 import type { AuditService } from '../audit.ts';
 import type { Authenticator, TokenCheck } from '../auth.ts';
@@ -10,9 +9,10 @@ import { AppError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { type TSchema, Type } from '../schema.ts';
 import { addIds, beginDeed, type Deed, noteDeed } from './audit-trail.ts';
-import { bodyKind, readForm, readJson } from './body.ts';
+import { bodyKind, readJson } from './body.ts';
 import { sendEvents } from './event-stream.ts';
 import { asAppError, CLIENT_GONE, MAX_JSON_BYTES, watchClient, wrongType } from './exchange.ts';
+import { readForm } from './form.ts';
 import { admit, bearerOf, unauthenticated } from './gate.ts';
 import type { RateLimiter } from './limits.ts';
 import { sendFailure, sendReply } from './reply.ts';
@@ -121,9 +121,7 @@ export function createApi({ routeSets, numbers, authenticator, limiter, audit }:
     const checkedParams = await convert(endpoint.params, endpoint.params.check(path));
     addIds(deed, [...params, ...Object.values(checkedParams as object)]);
     const query = endpoint.query.check({ ...ctx.query }) as Record<string, unknown>;
-    const { value: rawBody, files } = endpoint.body
-      ? await readBody(ctx, route, early)
-      : { value: undefined, files: {} };
+    const { value: rawBody, files, dispose } = endpoint.body ? await readBody(ctx, route, early) : NO_BODY;
     const end = watchClient(ctx);
     try {
       const body = endpoint.body ? await convert(endpoint.body, endpoint.body.check(rawBody)) : undefined;
@@ -185,7 +183,7 @@ export function createApi({ routeSets, numbers, authenticator, limiter, audit }:
         }
       }
     } finally {
-      await Promise.all(Object.values(files).map((file) => file && rm(file.path, { force: true })));
+      await dispose();
     }
   };
 
@@ -199,9 +197,10 @@ export function createApi({ routeSets, numbers, authenticator, limiter, audit }:
       let names: readonly ContractName[] = candidates;
       let endpoint: Endpoint | undefined;
       let deed: Deed | undefined;
+      let early: EarlyBody | undefined;
       try {
         const token = await check(ctx, [...found.values()]);
-        const early = candidates.length > 1 && method === 'POST' ? await readEarly(ctx) : undefined;
+        early = candidates.length > 1 && method === 'POST' ? await readEarly(ctx) : undefined;
         const authenticated = found.size === 0 || [...found.values()].some(({ route }) => route.auth !== 'none');
         const choice = chooseContract({
           route: key,
@@ -229,6 +228,8 @@ export function createApi({ routeSets, numbers, authenticator, limiter, audit }:
         await run(ctx, endpoint, token, params, early, deed);
       } catch (error) {
         fail(ctx, error, names, endpoint?.codes);
+      } finally {
+        await early?.dispose();
       }
       if (deed) noteDeed(audit, ctx, deed);
     },
@@ -345,23 +346,36 @@ function methodsByShape(endpoints: ReadonlyMap<string, unknown>): Map<string, Se
   return new Map([...shapes].sort(([a], [b]) => (a.replaceAll(':', '\uffff') < b.replaceAll(':', '\uffff') ? -1 : 1)));
 }
 
+/** A body that was read; `dispose` removes its files. */
+interface ReadBody {
+  value: unknown;
+  files: Readonly<Record<string, UploadedFile | undefined>>;
+  dispose(): Promise<void>;
+}
+
+const justValue = (value: unknown): ReadBody => ({ value, files: {}, dispose: async () => undefined });
+const NO_BODY = justValue(undefined);
+
+async function readFormBody(ctx: ApiContext, limit: number): Promise<ReadBody> {
+  const { fields, files, dispose } = await readForm(ctx, limit);
+  return { value: fields, files, dispose };
+}
+
 interface EarlyBody {
   kind: ReturnType<typeof bodyKind>;
   keys: string[];
-  read(): Promise<{ value: unknown; files: Record<string, UploadedFile> }>;
+  read(): Promise<ReadBody>;
+  dispose(): Promise<void>;
 }
 
 /** Reads the body of a shared route before the contract is known; what is wrong with it is told once it is. */
 async function readEarly(ctx: ApiContext): Promise<EarlyBody> {
   const kind = bodyKind(ctx);
-  let result: { value: unknown; files: Record<string, UploadedFile> } = { value: undefined, files: {} };
+  let result = NO_BODY;
   let failure: unknown;
   try {
-    if (kind === 'json') result = { value: await readJson(ctx, MAX_JSON_BYTES), files: {} };
-    if (kind === 'form' || kind === 'multipart') {
-      const form = await readForm(ctx, MAX_JSON_BYTES);
-      result = { value: form.fields, files: form.files };
-    }
+    if (kind === 'json') result = justValue(await readJson(ctx, MAX_JSON_BYTES));
+    if (kind === 'form' || kind === 'multipart') result = await readFormBody(ctx, MAX_JSON_BYTES);
   } catch (error) {
     failure = error;
   }
@@ -374,30 +388,25 @@ async function readEarly(ctx: ApiContext): Promise<EarlyBody> {
       if (failure !== undefined) throw failure;
       return result;
     },
+    dispose: () => result.dispose(),
   };
 }
 
-async function readBody(
-  ctx: ApiContext,
-  route: Route,
-  early: EarlyBody | undefined,
-): Promise<{ value: unknown; files: Record<string, UploadedFile | undefined> }> {
+async function readBody(ctx: ApiContext, route: Route, early: EarlyBody | undefined): Promise<ReadBody> {
   const kind = early?.kind ?? bodyKind(ctx);
   const wanted = route.bodyType ?? 'json';
   const limit = route.maxBodyBytes ?? MAX_JSON_BYTES;
-  if (kind === 'none') return { value: route.bodyOptional || wanted !== 'json' ? {} : missingBody(), files: {} };
+  if (kind === 'none') return justValue(route.bodyOptional || wanted !== 'json' ? {} : missingBody());
   if (wanted === 'json') {
     if (kind !== 'json') throw wrongType('application/json');
     const value = early ? (await early.read()).value : await readJson(ctx, limit);
-    return { value: value === undefined && route.bodyOptional ? {} : value, files: {} };
+    return justValue(value === undefined && route.bodyOptional ? {} : value);
   }
   // A form login takes multipart as well; a file upload takes nothing else.
   if (kind !== 'multipart' && (wanted === 'multipart' || kind !== 'form')) {
     throw wrongType(wanted === 'multipart' ? 'multipart/form-data' : 'application/x-www-form-urlencoded');
   }
-  if (early) return early.read();
-  const form = await readForm(ctx, limit);
-  return { value: form.fields, files: form.files };
+  return early ? early.read() : readFormBody(ctx, limit);
 }
 
 function missingBody(): never {

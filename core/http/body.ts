@@ -1,14 +1,10 @@
-import { rm } from 'node:fs/promises';
 import inflate from 'inflation';
 import type { Context } from 'koa';
-import { koaBody } from 'koa-body';
 import getRawBody from 'raw-body';
 import { AppError } from '../errors.ts';
-import type { UploadedFile } from './route.ts';
 
 /** Deeper JSON is refused: everything behind walks values recursively. */
 const MAX_DEPTH = 64;
-const MAX_FIELDS = 200;
 
 export type BodyKind = 'json' | 'form' | 'multipart' | 'none' | 'other';
 
@@ -27,7 +23,7 @@ export const tooLarge = (limit: number): AppError =>
     en: `The body exceeds the limit of ${formatBytes(limit)}`,
   });
 
-const malformed = (zh: string, en: string, cause?: unknown): AppError =>
+export const malformed = (zh: string, en: string, cause?: unknown): AppError =>
   new AppError('malformed', 'BODY_MALFORMED', { zh, en }, { cause });
 
 const formatBytes = (bytes: number) =>
@@ -82,58 +78,4 @@ function isDeep(text: string): boolean {
     } else if (code === 0x7d || code === 0x5d) depth--;
   }
   return false;
-}
-
-export interface FormBody {
-  fields: Record<string, unknown>;
-  files: Record<string, UploadedFile>;
-}
-
-/**
- * Reads a form or multipart body; files are written to temporary files that the caller removes.
- *
- * @throws {AppError} BODY_TOO_LARGE, BODY_MALFORMED
- */
-export async function readForm(ctx: Context, limit: number): Promise<FormBody> {
-  const declared = ctx.request.length;
-  // The parts' headers come on top of the file itself.
-  if (declared !== undefined && declared > limit + 64 * 1024) throw tooLarge(limit);
-  try {
-    await koaBody({
-      json: false,
-      text: false,
-      multipart: true,
-      formLimit: limit,
-      formidable: {
-        maxFileSize: limit,
-        maxTotalFileSize: limit,
-        maxFields: MAX_FIELDS,
-        maxFieldsSize: 1 << 20,
-        allowEmptyFiles: true,
-        minFileSize: 0,
-      },
-    })(ctx, async () => undefined);
-  } catch (error) {
-    const { status, httpCode, type } = error as { status?: number; httpCode?: number; type?: string };
-    if (status === 413 || httpCode === 413 || type === 'entity.too.large') throw tooLarge(limit);
-    throw malformed('无法读取表单', 'The form could not be read', error);
-  }
-  const request = ctx.request as unknown as {
-    body?: Record<string, unknown>;
-    files?: Record<string, FormidableFile | FormidableFile[]>;
-  };
-  const files: Record<string, UploadedFile> = {};
-  for (const [name, value] of Object.entries(request.files ?? {})) {
-    const [file, ...others] = [value].flat();
-    if (file) files[name] = { filename: file.originalFilename ?? '', size: file.size, path: file.filepath };
-    // Nobody reads a second file of the same name, so nobody would remove it.
-    await Promise.all(others.map(({ filepath }) => rm(filepath, { force: true })));
-  }
-  return { fields: { ...request.body }, files };
-}
-
-interface FormidableFile {
-  originalFilename: string | null;
-  size: number;
-  filepath: string;
 }
