@@ -36,6 +36,10 @@ export interface MountContext {
   readonly request: Omit<RequestInfo, 'contract' | 'identify'>;
   /** For protocols that answer by themselves. */
   readonly koa: Context;
+  /** Whether the token is still good: what takes long does not outlive a logout or a blocked account. Event streams are looked after. */
+  allowed(): Promise<boolean>;
+  /** Fires when the server shuts down, for what would go on for long. */
+  readonly closing: AbortSignal;
   /** Ids for the audit log. */
   touch(...ids: string[]): void;
 }

@@ -2,7 +2,6 @@ import Router from '@koa/router';
 import type { Context } from 'koa';
 import type { AuditService } from '../audit.ts';
 import type { Authenticator, TokenCheck } from '../auth.ts';
-import type { Principal } from '../principal.ts';
 import type { ApiContext } from './api.ts';
 import { addIds, beginDeed, noteDeed } from './audit-trail.ts';
 import { bodyKind, readJson } from './body.ts';
@@ -34,16 +33,21 @@ export interface Mounts {
  */
 export function createMounts({ mounts, authenticator, limiter, audit }: MountsOptions): Mounts {
   const streams = new Set<AbortController>();
+  const closing = new AbortController();
   const check = async (ctx: Context): Promise<TokenCheck> =>
     (await authenticator?.check(bearerOf(ctx, false))) ?? { kind: 'none' };
+
+  /** Whether the token of a request is still good. */
+  const recheck = (ctx: ApiContext, token: TokenCheck) => async () => {
+    const now = await check(ctx);
+    return now.kind === token.kind && 'identity' in now && !now.identity.blocked;
+  };
 
   /** What the handler is given; its signal fires through `end`. */
   const contextOf = async (
     mount: Mount,
     ctx: ApiContext,
-    principal: Principal,
-    end: AbortController,
-    touch: MountContext['touch'],
+    { principal, end, ...rest }: Pick<MountContext, 'principal' | 'allowed' | 'touch'> & { end: AbortController },
   ): Promise<MountContext> => {
     const { language, traceId, log } = ctx.state;
     const kind = bodyKind(ctx);
@@ -61,18 +65,21 @@ export function createMounts({ mounts, authenticator, limiter, audit }: MountsOp
         header: (name) => ctx.get(name) || undefined,
       },
       koa: ctx,
-      touch,
+      closing: closing.signal,
+      ...rest,
     };
   };
 
-  const stream = async (ctx: ApiContext, answer: EventStream, token: TokenCheck, end: AbortController) => {
+  const stream = async (
+    ctx: ApiContext,
+    answer: EventStream,
+    end: AbortController,
+    allowed: () => Promise<boolean>,
+  ) => {
     streams.add(end);
     end.signal.addEventListener('abort', () => streams.delete(end), { once: true });
     const asItIs = async (_schema: unknown, data: unknown) => data;
-    await sendEvents(ctx, answer, end, ctx.state.log, asItIs, async () => {
-      const now = await check(ctx);
-      return now.kind === token.kind && 'identity' in now && !now.identity.blocked;
-    });
+    await sendEvents(ctx, answer, end, ctx.state.log, asItIs, allowed);
   };
 
   const serve = async (mount: Mount, ctx: ApiContext) => {
@@ -86,13 +93,15 @@ export function createMounts({ mounts, authenticator, limiter, audit }: MountsOp
       deed.actor = principal;
       addIds(deed, Object.values(ctx.params));
       const end = watchClient(ctx);
-      const answer = await mount.handler(await contextOf(mount, ctx, principal, end, (...ids) => addIds(deed, ids)));
+      const allowed = recheck(ctx, token);
+      const touch = (...ids: string[]) => addIds(deed, ids);
+      const answer = await mount.handler(await contextOf(mount, ctx, { principal, end, allowed, touch }));
       if (answer === 'sent') {
         ctx.respond = false;
       } else if (answer instanceof EventStream) {
         ctx.status = 200;
         note();
-        await stream(ctx, answer, token, end);
+        await stream(ctx, answer, end, allowed);
       } else {
         ctx.set({ 'Cache-Control': 'no-store', ...answer.headers });
         ctx.status = answer.status ?? 200;
@@ -123,6 +132,7 @@ export function createMounts({ mounts, authenticator, limiter, audit }: MountsOp
   return {
     routes: router.routes(),
     endStreams() {
+      closing.abort(CLIENT_GONE);
       for (const end of streams) end.abort(CLIENT_GONE);
     },
   };

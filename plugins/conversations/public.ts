@@ -4,7 +4,7 @@ import type { Page } from '../../core/http/route.ts';
 import type { Principal } from '../../core/principal.ts';
 import { defineService } from '../../core/service.ts';
 
-export { citedIn, closingText, contextText, type Passage, passageOf } from './run/sources.ts';
+export { citedIn, citedOfTools, closingText, contextText, type Passage, passageOf } from './run/sources.ts';
 export { languageOf } from './run/titles.ts';
 export { TokenStream } from './run/token-stream.ts';
 

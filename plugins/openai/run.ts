@@ -8,7 +8,15 @@ import {
   placesOf,
   systemText,
 } from '../agents/public.ts';
-import { citedIn, closingText, contextText, languageOf, type Passage, passageOf } from '../conversations/public.ts';
+import {
+  citedIn,
+  citedOfTools,
+  closingText,
+  contextText,
+  languageOf,
+  type Passage,
+  passageOf,
+} from '../conversations/public.ts';
 import type { KnowledgeService } from '../knowledge/public.ts';
 
 export const RUN_KIND = 'completion';
@@ -63,12 +71,17 @@ export function completionRunKind({ runner, knowledge, passages: most }: Complet
   };
 
   /** What is cited stands below the answer, put into the log once. */
-  const close = (run: RunContext<CompletionInput>, { text, iterations }: AgentAnswer, passages: Passage[]) =>
+  const close = (run: RunContext<CompletionInput>, { text, messages, iterations }: AgentAnswer, passages: Passage[]) =>
     run.step(
       'sources',
       async () => {
         const language = languageOf(run.input.turn.message, run.input.language);
-        return closingText(citedIn(text, passages), { language, found: passages.length, wanted: false });
+        return closingText(citedIn(text, passages), {
+          language,
+          found: passages.length,
+          wanted: false,
+          ofTools: citedOfTools(text, messages),
+        });
       },
       {
         events: (closing) =>
@@ -89,7 +102,10 @@ export function completionRunKind({ runner, knowledge, passages: most }: Complet
       const passages = run.input.documentsOf === undefined ? undefined : await run.step('search', () => search(run));
       const turn = { ...run.input.turn, system: systemOf(run.input, passages) };
       const answer = await runner.answer(run as RunContext, turn);
-      return { answer, closing: passages ? await close(run, answer, passages) : '' };
+      // Nothing stands below JSON, and nothing below an answer that is not the last word.
+      const ends = turn.responseFormat?.type !== 'json' && answer.finishReason !== 'tool_calls';
+      const looked = passages !== undefined || answer.toolCalls > 0;
+      return { answer, closing: ends && looked ? await close(run, answer, passages ?? []) : '' };
     },
 
     terminal: (outcome) => answerTerminal(outcome),
