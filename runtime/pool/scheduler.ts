@@ -4,7 +4,7 @@ import { cutOff, nodeCancelled, poolClosed, queueFull } from './errors.ts';
 export interface Slot {
   readonly capacity: number;
   running: number;
-  /** Runs one suspect and nothing else. */
+  /** Runs suspects and nothing else. */
   exclusive: boolean;
   /** Does not react at the moment: gets no work until it does again. */
   stalled: boolean;
@@ -20,14 +20,20 @@ interface Waiting<S> {
   request: Request;
   start(slot: S): void;
   fail(error: Error): void;
+  /** Of a suspect: how many others it may run with. */
+  group: number;
 }
 
 /** Suspects that are remembered; the oldest are forgotten first. */
-const MAX_SUSPECTS = 1000;
+const MAX_SUSPECTS = 2000;
+/** So few suspects run alone at once. */
+const FEW = 16;
 
 /**
  * Gives tasks to slots: a bounded queue, least busy slot first. Tasks that ran in a slot when it died for an unknown
- * reason are suspects: their next attempt runs alone in a slot, so that a guilty one takes nobody else down again.
+ * reason are suspects: their next attempt runs alone in a slot, so that a guilty one takes nobody else down again. Hundreds of
+ * streams of one thread would wait for each other for very long that way: many suspects run in small groups first, and alone
+ * when their group has died as well.
  */
 export class Scheduler<S extends Slot> {
   readonly #lane: string;
@@ -35,7 +41,10 @@ export class Scheduler<S extends Slot> {
   readonly #maxQueue: number;
   readonly #queue = new Set<Waiting<S>>();
   readonly #suspectQueue = new Set<Waiting<S>>();
-  readonly #suspects = new Set<string>();
+  /** By idempotency key, how many of them may run together. */
+  readonly #suspects = new Map<string, number>();
+  /** The largest group of each slot that runs suspects. */
+  readonly #groups = new WeakMap<S, number>();
   #closed = false;
 
   /** @param slots the lane's own list; it may change, `pump` looks again */
@@ -59,18 +68,22 @@ export class Scheduler<S extends Slot> {
       if (this.#closed) return reject(poolClosed());
       if (signal?.aborted) return reject(nodeCancelled(request.type));
       const onAbort = () => waiting.fail(nodeCancelled(request.type));
-      const suspect = this.#suspects.has(request.idempotencyKey);
-      const queue = suspect ? this.#suspectQueue : this.#queue;
+      const group = this.#suspects.get(request.idempotencyKey);
+      const queue = group === undefined ? this.#queue : this.#suspectQueue;
       const leave = () => {
         queue.delete(waiting);
         signal?.removeEventListener('abort', onAbort);
       };
       const waiting: Waiting<S> = {
         request,
+        group: group ?? 0,
         start: (slot) => {
           leave();
           slot.running += 1;
-          slot.exclusive = suspect;
+          if (group !== undefined) {
+            slot.exclusive = true;
+            this.#groups.set(slot, group);
+          }
           resolve(slot);
         },
         fail: (error) => {
@@ -89,16 +102,19 @@ export class Scheduler<S extends Slot> {
 
   release(slot: S): void {
     slot.running -= 1;
-    slot.exclusive = false;
+    if (slot.running === 0) slot.exclusive = false;
     this.pump();
   }
 
-  suspect(idempotencyKeys: Iterable<string>): void {
+  /** @param idempotencyKeys of tasks that ran together */
+  suspect(idempotencyKeys: readonly string[]): void {
+    const count = idempotencyKeys.length;
+    const group = count <= FEW ? 1 : Math.ceil(Math.sqrt(count));
     for (const key of idempotencyKeys) {
       this.#suspects.delete(key);
-      this.#suspects.add(key);
+      this.#suspects.set(key, group);
     }
-    for (const oldest of this.#suspects) {
+    for (const oldest of this.#suspects.keys()) {
       if (this.#suspects.size <= MAX_SUSPECTS) break;
       this.#suspects.delete(oldest);
     }
@@ -112,13 +128,13 @@ export class Scheduler<S extends Slot> {
   pump(): void {
     let reserved: S | undefined;
     for (const waiting of this.#suspectQueue) {
-      const idle = this.#slots.find((slot) => slot.running === 0);
-      if (idle === undefined) {
+      const place = this.#slots.find((slot) => this.#takesSuspect(slot, waiting.group));
+      if (place === undefined) {
         // The least busy slot gets nothing new, so that it becomes idle for the suspect.
         reserved = this.#leastBusy((slot) => !slot.exclusive);
         break;
       }
-      waiting.start(idle);
+      waiting.start(place);
     }
     for (const waiting of this.#queue) {
       const slot = this.#leastBusy(
@@ -127,6 +143,13 @@ export class Scheduler<S extends Slot> {
       if (slot === undefined) break;
       waiting.start(slot);
     }
+  }
+
+  #takesSuspect(slot: S, group: number): boolean {
+    if (slot.running === 0) return true;
+    return (
+      slot.exclusive && !slot.stalled && slot.running < Math.min(group, this.#groups.get(slot) ?? 0, slot.capacity)
+    );
   }
 
   #leastBusy(usable: (slot: S) => boolean): S | undefined {

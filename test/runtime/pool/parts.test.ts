@@ -106,6 +106,37 @@ suite('scheduler', () => {
     assert.equal(only.exclusive, false);
   });
 
+  test('many suspects run in small groups, and alone when their group has died', async () => {
+    const slots = [slot(500), slot(500)];
+    const [a, b] = slots;
+    assert.ok(a && b);
+    const scheduler = new Scheduler('test', slots, 1000);
+    const keys = Array.from({ length: 100 }, (_, at) => `s${at}`);
+    scheduler.suspect(keys);
+    let started = 0;
+    for (const key of keys) void scheduler.acquire(request(key)).then(() => (started += 1));
+    void scheduler.acquire(request('innocent')).then(() => (started += 1000));
+    await setTimeout(0);
+    assert.deepEqual([started, a.running, b.running], [20, 10, 10]);
+    scheduler.release(a);
+    await setTimeout(0);
+    assert.deepEqual([started, a.running], [21, 10], 'the place of one is taken by the next');
+    // The group of the first ten has died: each of them is alone next time, the others still go together.
+    const next = new Scheduler('test', [slot(500)], 1000);
+    next.suspect(keys);
+    next.suspect(keys.slice(0, 10));
+    const only = await next.acquire(request('s0'));
+    const waiting = ['s1', 's20', 's21'].map((key) => next.acquire(request(key)));
+    await setTimeout(0);
+    assert.deepEqual([only.running, next.queued], [1, 3]);
+    next.release(only);
+    await waiting[0];
+    assert.deepEqual([only.running, next.queued], [1, 2]);
+    next.release(only);
+    await Promise.all(waiting);
+    assert.deepEqual([only.running, only.exclusive], [2, true]);
+  });
+
   test('close fails those that wait', async () => {
     const scheduler = new Scheduler('test', [slot(0)], 1);
     const waiting = failure(scheduler.acquire(request('1')));
