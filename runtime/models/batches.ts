@@ -4,13 +4,23 @@ export interface BatchLimits {
   readonly chars: number;
 }
 
+/** So many streams of one thread are handed on as often as one of them alone; more of them in larger pieces. */
+const MANY = 16;
+const MOST_MS = 300;
+
+/** Limits of a stream beside others in its thread: people read no faster because more of them do. */
+export const sharedLimits = ({ ms, chars }: BatchLimits, streams: number): BatchLimits => ({
+  ms: Math.min(Math.max(ms, MOST_MS), Math.round(ms * Math.max(1, streams / MANY))),
+  chars,
+});
+
 /**
  * Joins pieces of one kind that come close together. The first piece after a pause goes out at once, so nobody waits for the first
  * word; call `flush` at the end.
  */
 export function createBatches<Kind extends string>(
   send: (kind: Kind, text: string) => void,
-  { ms, chars }: BatchLimits,
+  limits: BatchLimits | (() => BatchLimits),
 ): { add(kind: Kind, piece: string): void; flush(): void } {
   let waiting: { kind: Kind; text: string } | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -29,6 +39,7 @@ export function createBatches<Kind extends string>(
       if (waiting !== undefined && waiting.kind !== kind) flush();
       if (waiting === undefined) waiting = { kind, text: piece };
       else waiting.text += piece;
+      const { ms, chars } = typeof limits === 'function' ? limits() : limits;
       const due = sentAt + ms - performance.now();
       if (due <= 0 || waiting.text.length >= chars) flush();
       else timer ??= setTimeout(flush, due);

@@ -21,7 +21,7 @@ import { createRegistry, type Found } from './registry.ts';
 import type { ModelSource } from './source.ts';
 import type { ModelEvent, ModelGateway, ModelRequest } from './types.ts';
 
-export { type BatchLimits, createBatches } from './batches.ts';
+export { type BatchLimits, createBatches, sharedLimits } from './batches.ts';
 export { collect, emptyResult } from './collect.ts';
 export type { ModelRef, ModelsConfig, RetryPolicy } from './config.ts';
 export type { TextEmbedder } from './embeddings.ts';
@@ -53,6 +53,7 @@ const LONGEST_RETRY_AFTER_MS = 60_000;
 export const createModelGateway = (config: ModelsConfig, deps: ModelGatewayDeps = {}): ModelGateway => {
   const { log = () => undefined, clock = systemClock, random = Math.random } = deps;
   const registry = createRegistry(config);
+  let active = 0;
 
   const resolve: ModelGateway['resolve'] = (ref, { unknown = 'default' } = {}) =>
     registry.resolved(registry.find(ref, unknown));
@@ -66,6 +67,7 @@ export const createModelGateway = (config: ModelsConfig, deps: ModelGatewayDeps 
     options.signal?.addEventListener('abort', onAbort, { once: true });
     const { totalMs } = { ...first.model.timeouts, ...request.timeouts };
     const stopTimer = clock.after(totalMs, () => overall.abort(timedOut('total', totalMs)));
+    active += 1;
     try {
       for (const [at, candidate] of candidates.entries()) {
         const outcome = yield* tryModel(candidate, request, overall.signal);
@@ -77,6 +79,7 @@ export const createModelGateway = (config: ModelsConfig, deps: ModelGatewayDeps 
         yield { type: 'fallback', ...event };
       }
     } finally {
+      active -= 1;
       stopTimer();
       options.signal?.removeEventListener('abort', onAbort);
     }
@@ -126,6 +129,9 @@ export const createModelGateway = (config: ModelsConfig, deps: ModelGatewayDeps 
   const embedder = createEmbedder(config);
   return {
     ...(embedder && { embedder }),
+    get active() {
+      return active;
+    },
     list: () => registry.list(),
     resolve,
     resolveProvider: (provider, model, options) =>

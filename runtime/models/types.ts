@@ -134,6 +134,8 @@ export interface ResolvedModel extends ModelInfo {
 }
 
 export interface ModelGateway {
+  /** Calls that are under way in this thread. */
+  readonly active: number;
   /** Absent when no embedding model is configured. */
   readonly embedder?: TextEmbedder;
   /** All configured keys in the order of the configuration; aliases are left out. */

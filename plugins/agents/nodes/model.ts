@@ -11,6 +11,7 @@ import {
   type ModelResult,
   modelService,
   type ResolvedModel,
+  sharedLimits,
 } from '../../../runtime/models/index.ts';
 import { emitUsage } from '../../../runtime/usage/for-nodes.ts';
 import type { ModelAnswer, ModelCall, NodeEvents } from '../loop/call.ts';
@@ -86,7 +87,11 @@ async function ask(
   const idOf = createCallIds();
   const announced = new Set<number>();
   let answering = stoodIn ? 'offline' : key;
-  const batches = createBatches((type: 'text' | 'thinking', text) => say(context, type, { text }), BATCHES);
+  const models = service(modelService);
+  const batches = createBatches(
+    (type: 'text' | 'thinking', text) => say(context, type, { text }),
+    () => sharedLimits(BATCHES, models.active),
+  );
   const announce = (index: number, given: string, name: string) => {
     if (name === '' || announced.has(index)) return;
     announced.add(index);
@@ -94,7 +99,7 @@ async function ask(
     say(context, 'tool', { id: idOf(index, given), name });
   };
   try {
-    for await (const event of service(modelService).stream(request, { signal })) {
+    for await (const event of models.stream(request, { signal })) {
       collect(result, event);
       if (event.type === 'text' || event.type === 'thinking') batches.add(event.type, event.text);
       else if (event.type === 'tool_call_delta') announce(event.index, event.id, event.name);

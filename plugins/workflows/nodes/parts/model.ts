@@ -1,7 +1,13 @@
 import { AppError } from '../../../../core/errors.ts';
 import type { NodeContext } from '../../../../core/node.ts';
 import { Type } from '../../../../core/schema.ts';
-import { createBatches, type ModelRequest, type ModelResult, modelService } from '../../../../runtime/models/index.ts';
+import {
+  createBatches,
+  type ModelRequest,
+  type ModelResult,
+  modelService,
+  sharedLimits,
+} from '../../../../runtime/models/index.ts';
 import { emitUsage } from '../../../../runtime/usage/for-nodes.ts';
 
 /** Which model answers, in the configuration of nodes that call one. */
@@ -61,7 +67,10 @@ export async function callModel(
   if (models.resolve(ref).substituted) {
     log('warn', 'The model is not configured; the default model answers', { provider, model });
   }
-  const batches = createBatches((type: 'token' | 'thinking', text) => emit(type, { text }), BATCHES);
+  const batches = createBatches(
+    (type: 'token' | 'thinking', text) => emit(type, { text }),
+    () => sharedLimits(BATCHES, models.active),
+  );
   try {
     const result = await models.complete(
       { ...request, ...(ref && { model: ref }) },
