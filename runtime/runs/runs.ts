@@ -113,9 +113,10 @@ export function createRunService(parts: {
       try {
         if (place.state === 'stored') await checkBacklog(principal);
         const storedInput = await values.store(principal, input, 'The input of the run');
-        const log = await logs.open(principal, logId, { fresh: given.id === undefined && given.logId === undefined });
+        const fresh = given.logId === undefined && (given.id === undefined || given.fresh === true);
+        const log = await logs.open(principal, logId, { fresh });
         try {
-          if (log.nextN === 0 && (given.id ?? given.logId) !== undefined) await checkLog(principal, logId);
+          if (log.nextN === 0 && !fresh) await checkLog(principal, logId);
           document = await store.runs.in(principal).insert({
             _id: id,
             kind,

@@ -42,6 +42,8 @@ export interface RunEvent {
 export interface StartOptions {
   /** Given ids make `start` repeatable: the same id a second time is the same run. */
   id?: string;
+  /** The given id was made for this call and nobody has seen it: nothing has to be looked up. */
+  fresh?: boolean;
   /** Default: the run's own id. Runs that share a log must not run at the same time. */
   logId?: string;
   /** The first events of the run, before `run_started`; stored when `start` resolves. */

@@ -27,6 +27,7 @@ export async function loadHistory(
   const limit = Math.min(MOST_CHARACTERS, place.windowTokens * CHARACTERS_PER_TOKEN);
   const found: MessageDocument[] = [];
   let characters = 0;
+  if (place.before <= 0) return [];
   for (let before = place.before; ; ) {
     const page = await messages
       .in(principal)

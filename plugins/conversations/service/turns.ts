@@ -190,6 +190,7 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
         const events = run.events?.(turn);
         const start = runs.start(principal, run.kind, run.input(turn), {
           id: runId,
+          fresh: run.id === undefined,
           meta: { subject: conversation._id },
           ...(events && { events }),
         });
