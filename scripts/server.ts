@@ -30,7 +30,7 @@ const count = (value: number, description: string) =>
 /** Section `runtime` of the manifest. */
 const runtimeSchema = Type.Object({
   shared: Type.Object(
-    { threads: count(2, 'worker threads'), tasksPerThread: count(32, 'tasks at once in one thread') },
+    { threads: count(2, 'worker threads'), tasksPerThread: count(512, 'tasks at once in one thread') },
     { default: {} },
   ),
   isolated: Type.Object(
@@ -39,9 +39,18 @@ const runtimeSchema = Type.Object({
   ),
   runs: Type.Object(
     {
-      total: count(256, 'runs at once'),
-      perTenant: count(64, 'runs at once of one tenant'),
+      total: count(1024, 'runs at once'),
+      perTenant: count(640, 'runs at once of one tenant'),
       queuedPerTenant: count(1000, 'waiting runs of one tenant'),
+      kinds: Type.Record(Type.String(), Type.Object({ running: count(64, 'runs at once of one tenant and kind') }), {
+        default: Object.fromEntries(
+          Object.entries({ chat: 512, task: 512, report: 64, workflow: 64, ingest: 64 }).map(([kind, running]) => [
+            kind,
+            { running },
+          ]),
+        ),
+        description: 'narrower limits of single kinds, per tenant',
+      }),
     },
     { default: {} },
   ),
