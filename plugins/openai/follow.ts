@@ -14,7 +14,7 @@ const isTerminal = ({ type, data }: RunEvent) => TERMINAL.has(type) || (type ===
 export function completionOf(
   { runs, log }: { runs: RunService; log: Logger },
   principal: Principal,
-  { id, logId, createdAt }: Run,
+  { id, logId, createdAt, input }: Run,
 ): Completion {
   const finished = async (signal?: AbortSignal) => resultOf(await runs.ended(principal, id, signal));
 
@@ -34,8 +34,10 @@ export function completionOf(
     signal.throwIfAborted();
   }
 
+  const { agentId } = (input as CompletionInput).turn.scope;
   return {
     runId: id,
+    ...(agentId !== undefined && { agentId }),
     createdAt,
     follow,
     finished,

@@ -30,7 +30,7 @@ export function openAiMounts(completions: CompletionService): Mount[] {
       language: request.language,
       ...(key !== undefined && { key }),
     });
-    touch(completion.runId);
+    touch(completion.runId, ...(completion.agentId === undefined ? [] : [completion.agentId]));
     // Without a key nobody can ask for this answer again: a client that hangs up has ended it, as it is used to.
     const over = key === undefined ? cancelWith(request.signal, completion) : () => undefined;
     return wanted.stream ? stream(context, completion, wanted, over) : whole(context, completion, wanted, over);

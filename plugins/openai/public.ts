@@ -41,6 +41,8 @@ export type CompletionPiece =
 /** An answer under way; a run that goes on whether or not anybody follows it. */
 export interface Completion {
   readonly runId: string;
+  /** Of an agent. */
+  readonly agentId?: string;
   readonly createdAt: Date;
   /** From the beginning up to `done`. @throws {AppError} what the answer failed with; COMPLETION_STOPPED */
   follow(signal: AbortSignal): AsyncIterable<CompletionPiece>;

@@ -23,11 +23,11 @@ export interface Counts {
 }
 
 export interface Ledger {
-  /** Resolves when it is stored. What comes while a write is under way shares the next one. */
+  /** Resolves when it is stored, a moment later: what comes meanwhile shares the write. */
   add(counts: Counts): Promise<void>;
   /** Tells what a tenant or an account used since a day: all that was added up to the moment of the call of `tell`, and nothing twice. */
   sum(scope: 'tenant' | 'account', id: string, fromDay: string, tell: (spent: Spent) => void): Promise<void>;
-  /** Resolves when nothing waits to be stored. */
+  /** Stores what waits, at once. */
   settled(): Promise<void>;
 }
 
@@ -39,6 +39,8 @@ export interface Spent {
 
 /** `accountId` of the sums of a whole tenant. */
 export const WHOLE_TENANT = '';
+/** How long a call may wait to be stored: as much as a crash can lose. */
+const WAIT_MS = 100;
 /** Pauses between attempts while the database cannot be reached. */
 const RETRY_MS = [50, 200, 1000, 4000];
 
@@ -52,6 +54,7 @@ export function createLedger(database: Database, log: Logger): Ledger {
   /** Writes and reads of sums are one after another: a read sees all that was written, and `pending` is all that was not. */
   let tail: Promise<unknown> = Promise.resolve();
   let nextWrite: Promise<void> | undefined;
+  let hurry = new AbortController();
 
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const result = tail.then(work);
@@ -85,8 +88,10 @@ export function createLedger(database: Database, log: Logger): Ledger {
       once: { accountId, kind },
     }));
     try {
-      await persist(() => days.updateEach([...byDay(({ accountId }) => accountId), ...byDay(() => WHOLE_TENANT)]));
-      await persist(() => runs.updateEach(byRun));
+      await Promise.all([
+        persist(() => days.updateEach([...byDay(({ accountId }) => accountId), ...byDay(() => WHOLE_TENANT)])),
+        persist(() => runs.updateEach(byRun)),
+      ]);
     } catch (error) {
       log.error({ err: error, calls: batch.length }, 'usage: sums could not be stored');
       throw error;
@@ -96,7 +101,11 @@ export function createLedger(database: Database, log: Logger): Ledger {
   return {
     add(counts) {
       pending.push(counts);
-      nextWrite ??= inTurn(write);
+      if (nextWrite === undefined) {
+        hurry = new AbortController();
+        const waited = delay(WAIT_MS, undefined, { signal: hurry.signal }).catch(() => undefined);
+        nextWrite = waited.then(() => inTurn(write));
+      }
       return nextWrite;
     },
 
@@ -127,7 +136,10 @@ export function createLedger(database: Database, log: Logger): Ledger {
       }),
 
     async settled() {
-      while (nextWrite !== undefined) await nextWrite.catch(() => undefined);
+      while (nextWrite !== undefined) {
+        hurry.abort();
+        await nextWrite.catch(() => undefined);
+      }
       await tail;
     },
   };

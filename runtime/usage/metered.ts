@@ -17,7 +17,7 @@ const usageEvent = Type.Object({
 
 /**
  * An executor in front of another one: of nodes that call a model it checks the budget first and counts what their `usage` events say.
- * A node is done when what it used is stored; one that is repeated after a crash counts again, because its tokens were spent again.
+ * One that is repeated after a crash counts again, because its tokens were spent again.
  */
 export function meteredExecutor(executor: NodeExecutor, usage: UsageService, log: Logger): NodeExecutor {
   const known = new Map<string, boolean>();
@@ -40,37 +40,29 @@ export function meteredExecutor(executor: NodeExecutor, usage: UsageService, log
       if (!callsModel(task)) return executor.run(task, hooks, signal);
       const { principal, run, type } = task;
       await usage.check(principal);
-      const stored: Promise<void>[] = [];
-      try {
-        return await executor.run(
-          task,
-          {
-            ...hooks,
-            onEvent(name, data) {
-              if (name === 'usage' && Value.Check(usageEvent, data)) {
-                const counted = usage.record(principal, {
-                  runId: run.id,
-                  kind: run.kind,
-                  model: data.model,
-                  inputTokens: data.input_tokens,
-                  outputTokens: data.output_tokens,
-                  cachedTokens: data.cached_tokens ?? 0,
-                  estimated: data.estimated ?? false,
-                });
-                // An answer is not lost because it could not be counted.
-                stored.push(
-                  counted.catch((err: unknown) => log.error({ err, runId: run.id, data }, 'usage: not counted')),
-                );
-              } else if (name === 'usage')
-                log.warn({ type, data }, 'usage: an event of the wrong form was not counted');
-              return hooks.onEvent?.(name, data);
-            },
+      return executor.run(
+        task,
+        {
+          ...hooks,
+          onEvent(name, data) {
+            if (name === 'usage' && Value.Check(usageEvent, data)) {
+              const counted = usage.record(principal, {
+                runId: run.id,
+                kind: run.kind,
+                model: data.model,
+                inputTokens: data.input_tokens,
+                outputTokens: data.output_tokens,
+                cachedTokens: data.cached_tokens ?? 0,
+                estimated: data.estimated ?? false,
+              });
+              // Nobody waits for it, and an answer is not lost because it could not be counted.
+              counted.catch((err: unknown) => log.error({ err, runId: run.id, data }, 'usage: not counted'));
+            } else if (name === 'usage') log.warn({ type, data }, 'usage: an event of the wrong form was not counted');
+            return hooks.onEvent?.(name, data);
           },
-          signal,
-        );
-      } finally {
-        await Promise.all(stored);
-      }
+        },
+        signal,
+      );
     },
   };
 }

@@ -71,7 +71,7 @@ export interface UsageService {
   check(principal: Principal): Promise<void>;
   /** The budgets that hold for the principal. */
   budgets(principal: Principal): Promise<BudgetState[]>;
-  /** Resolves when it is stored. */
+  /** Counts in budgets at once; resolves when it is stored, a tenth of a second later at most: that is what a crash can lose. */
   record(principal: Principal, usage: UsageRecord): Promise<void>;
   /** @throws {AppError} ADMIN_REQUIRED for `everyTenant` without the role */
   totals(principal: Principal, filter: UsageFilter): Promise<UsageTotals>;

@@ -58,6 +58,7 @@ export function createUsage(options: UsageOptions): UsageService & { close(): Pr
 
     async totals(principal, filter) {
       const { runId } = filter;
+      await ledger.settled();
       const rows =
         runId === undefined
           ? await daysOf(principal, filter).aggregate<SumRow>([{ $match: dayFilter(filter) }, groupBy('$currency')])
@@ -73,6 +74,7 @@ export function createUsage(options: UsageOptions): UsageService & { close(): Pr
     },
 
     async days(principal, filter) {
+      await ledger.settled();
       const rows = await daysOf(principal, filter).aggregate<SumRow<{ day: string; model: string; currency: string }>>([
         { $match: dayFilter(filter) },
         groupBy({ day: '$day', model: '$model', currency: '$currency' }),

@@ -199,6 +199,29 @@ describe('administration', () => {
     assert.deepEqual(Object.keys(now.knowledgeBases), ['total', 'totalDocuments', 'totalSizeGB']);
   });
 
+  test('conversations are counted with general chats and without deleted ones', async () => {
+    const one = await person('talker');
+    const before = success(await call('GET', '/admin/statistics'));
+    const open = async () =>
+      success(await call('POST', '/conversations', { token: one.token, body: { agentId: 'agent-picos' } }), 201).id;
+    const [kept, gone] = [await open(), await open()];
+    assert.notEqual(kept, gone);
+    await call('DELETE', `/conversations/${gone}`, { token: one.token });
+    const chat = { content: '你好', modelType: 'deepseek-v3' };
+    await call('POST', '/chat/stream', { token: one.token, body: chat });
+    const { items } = success(await call('GET', '/admin/users?keyword=talker'));
+    assert.equal(items[0].conversationCount, 2);
+    const { conversations, agents, users } = success(await call('GET', '/admin/statistics'));
+    assert.equal(conversations.total, before.conversations.total + 2);
+    assert.equal(conversations.today, before.conversations.today + 2);
+    assert.equal(conversations.avgPerUser, Math.round((conversations.total / users.total) * 10) / 10);
+    const picos = agents.mostUsed.find(({ agentId }: { agentId: string }) => agentId === 'agent-picos');
+    assert.deepEqual([picos?.name, picos?.count], ['PICOS构建', 1]);
+    // The answer of the general chat was a call of a model.
+    const usage = success(await call('GET', '/users/me/usage', { token: one.token }));
+    assert.equal(usage.totals.calls, 1);
+  });
+
   test('GET /users/me/usage and /admin/usage: tokens by day and model, and what is left', async () => {
     const one = await person('spender');
     const check = await server.server.app.host.find(authenticatorService)?.check(one.token);
