@@ -225,26 +225,6 @@ export const AGENT_EVENTS = [
 ] as const;
 export type AgentEvent = (typeof AGENT_EVENTS)[number];
 
-/**
- * The text of an answer as far as its events go: of an answer that was cancelled or failed, and for followers of one under way.
- * What an attempt wrote that was cut off does not count.
- *
- * @param events of one log in order; an answer begins with `ai_message_start`
- */
-export function textSoFar(events: Iterable<{ type: string; data: Record<string, unknown> }>): string {
-  let iteration = 0;
-  let texts = new Map<number, string>();
-  for (const { type, data } of events) {
-    if (type === 'ai_message_start') texts = new Map();
-    else if (type === 'text_start') iteration = Number(data.iteration);
-    else if (type === 'text_chunk') texts.set(iteration, (texts.get(iteration) ?? '') + String(data.content));
-    else if (type === 'system_message' && data.discards_iteration !== undefined) {
-      texts.delete(Number(data.discards_iteration));
-    }
-  }
-  return [...texts.values()].join('\n\n');
-}
-
 /** What an answering run returns; `settled` of its kind stores it. */
 export interface AnswerResult {
   answer: AgentAnswer;

@@ -39,6 +39,7 @@ class Turn {
   #toolCalls = 0;
   #corrected = false;
   #lookedBack = false;
+  #warned = false;
 
   constructor(parts: AgentRunnerParts, context: RunContext, turn: AgentTurn) {
     this.#parts = parts;
@@ -87,7 +88,7 @@ class Turn {
         `m${iteration}`,
         { type: 'agents.model', version: 1, input },
         {
-          onEvent: (type, data) => writer.take(type, data),
+          onEvent: (type, data) => (this.#isRepeated(type) ? false : writer.take(type, data)),
           events: (answer) => [
             ...writer.end(),
             ...callsAnnounced(context.runId, iteration, answer.calls, { announced: writer.announced, more: !last }),
@@ -101,6 +102,14 @@ class Turn {
       if (!(reason instanceof RunInterrupted)) writer.breakOff(context.signal.aborted ? 'cancelled' : 'failed');
       throw error;
     }
+  }
+
+  /** That the window is too small is said once, not in every iteration. */
+  #isRepeated(type: string): boolean {
+    if (type !== 'left_out') return false;
+    const repeated = this.#warned;
+    this.#warned = true;
+    return repeated;
   }
 
   /** The first call that has no result may have been under way when the server died: closes what it left open. */

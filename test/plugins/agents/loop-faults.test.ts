@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { Type } from '../../../core/schema.ts';
 import { defineTool } from '../../../core/tool.ts';
-import { textSoFar } from '../../../plugins/agents/public.ts';
 import { type Fault, type Reply, startFakeOpenAI } from '../../support/fake-openai.ts';
-import { blocks, dataOf, me, openLoop, openLoopPool, outline } from './loop-harness.ts';
+import { blocks, dataOf, me, openLoop, openLoopPool, outline, textSoFar } from './loop-harness.ts';
 
 const openai = await startFakeOpenAI();
 const pool = await openLoopPool(openai.url);

@@ -187,3 +187,18 @@ export function assertWhole(events: readonly RunEvent[]): void {
   assert.equal(new Set(begun).size, begun.length, 'a tool began twice');
   for (const id of begun) assert.equal(ended.filter((data) => data.id === id).length, 1, `ends of ${id}`);
 }
+
+/** The text of an answer as its log has it, in the way that the README of the plugin tells. */
+export function textSoFar(events: Iterable<{ type: string; data: Record<string, unknown> }>): string {
+  let iteration = 0;
+  let texts = new Map<number, string>();
+  for (const { type, data } of events) {
+    if (type === 'ai_message_start') texts = new Map();
+    else if (type === 'text_start') iteration = Number(data.iteration);
+    else if (type === 'text_chunk') texts.set(iteration, (texts.get(iteration) ?? '') + String(data.content));
+    else if (type === 'system_message' && data.discards_iteration !== undefined) {
+      texts.delete(Number(data.discards_iteration));
+    }
+  }
+  return [...texts.values()].join('\n\n');
+}

@@ -8,11 +8,10 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { textSoFar } from '../../../plugins/agents/public.ts';
 import type { RunEvent } from '../../../runtime/runs/index.ts';
 import { gapFree } from '../../runtime/runs/harness.ts';
 import { type Answer, type SeenRequest, startFakeOpenAI } from '../../support/fake-openai.ts';
-import { assertWhole, dataOf, me } from './loop-harness.ts';
+import { assertWhole, dataOf, me, textSoFar } from './loop-harness.ts';
 import { openKilled, RUN_IDS } from './loop-kill-child.ts';
 
 const KILLS = process.env.KOAGENT_TEST_FULL ? 40 : 6;

@@ -3,11 +3,10 @@ import { after, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Type } from '../../../core/schema.ts';
 import { defineTool } from '../../../core/tool.ts';
-import { textSoFar } from '../../../plugins/agents/public.ts';
 import { DyingDatabase, gapFree } from '../../runtime/runs/harness.ts';
 import { openTestDatabase } from '../../support/database.ts';
 import { type Answer, type SeenRequest, startFakeOpenAI } from '../../support/fake-openai.ts';
-import { assertWhole, blocks, dataOf, me, openLoop, openLoopPool, outline } from './loop-harness.ts';
+import { assertWhole, blocks, dataOf, me, openLoop, openLoopPool, outline, textSoFar } from './loop-harness.ts';
 
 const openai = await startFakeOpenAI();
 const pool = await openLoopPool(openai.url);

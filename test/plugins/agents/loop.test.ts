@@ -3,9 +3,8 @@ import { after, test } from 'node:test';
 import { AppError } from '../../../core/errors.ts';
 import { Type } from '../../../core/schema.ts';
 import { defineTool, type ToolContext } from '../../../core/tool.ts';
-import { textSoFar } from '../../../plugins/agents/public.ts';
 import { startFakeOpenAI } from '../../support/fake-openai.ts';
-import { blocks, dataOf, openLoop, openLoopPool, outline } from './loop-harness.ts';
+import { blocks, dataOf, openLoop, openLoopPool, outline, textSoFar } from './loop-harness.ts';
 
 const calls: ToolContext[] = [];
 

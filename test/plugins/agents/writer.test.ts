@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { RunEventInput } from '../../../core/run-kind.ts';
 import { IterationWriter } from '../../../plugins/agents/loop/writer.ts';
-import { textSoFar } from '../../../plugins/agents/public.ts';
+import { textSoFar } from './loop-harness.ts';
 
 type Said = ['text' | 'thinking', string] | ['tool', string] | ['again'] | ['retry'];
 
