@@ -70,19 +70,20 @@ export function decodeText(bytes: Uint8Array): { text: string; encoding: string 
   // A stray zero or two makes no other encoding of it.
   const utf8 = hasManyZeros(bytes) ? undefined : strict(bytes, 'utf-8');
   if (utf8 !== undefined) return found(utf8, 'utf-8');
-  const utf16 = utf16WithoutMark(bytes);
+  const sample = bytes.subarray(0, SAMPLE);
+  const utf16 = utf16WithoutMark(sample);
   if (utf16 !== undefined) return found(decode(bytes, utf16, false), utf16);
 
-  const sample = bytes.subarray(0, SAMPLE);
   const candidates = analyse(sample)
     .map(({ name, confidence }) => ({ encoding: GUESSES[name], confidence }))
     .filter((guess): guess is { encoding: string; confidence: number } => guess.encoding !== undefined);
-  for (const encoding of ['gb18030', 'big5'])
+  const western = likeness(decode(sample, 'windows-1252', false), 'windows-1252') > 0;
+  for (const encoding of ['gb18030', 'big5', ...(western ? ['windows-1252'] : [])])
     if (!candidates.some((guess) => guess.encoding === encoding)) candidates.push({ encoding, confidence: 0 });
   const scored = candidates
     .map(({ encoding, confidence }) => ({
       encoding,
-      score: confidence / 100 + commonShare(decode(sample, encoding, false)),
+      score: confidence / 200 + (PRIOR[encoding] ?? 0) + likeness(decode(sample, encoding, false), encoding),
     }))
     .sort((a, b) => b.score - a.score);
   for (const { encoding } of scored) {
@@ -102,14 +103,37 @@ function hasManyZeros(bytes: Uint8Array): boolean {
   return sample.filter((byte) => byte === 0).length * 10 > sample.byteLength;
 }
 
-/** UTF-16 without a mark: text has blanks or ASCII, whose upper byte is zero, on one side only. */
-function utf16WithoutMark(bytes: Uint8Array): 'utf-16le' | 'utf-16be' | undefined {
-  const zeros = [0, 0];
-  const length = Math.min(bytes.byteLength, SAMPLE);
-  for (let at = 0; at < length; at++) if (bytes[at] === 0) zeros[at % 2] = (zeros[at % 2] ?? 0) + 1;
-  const [even = 0, odd = 0] = zeros;
-  if (even + odd === 0) return undefined;
-  return odd >= even ? 'utf-16le' : 'utf-16be';
+/** UTF-16 without a mark: blanks and ASCII have a zero on one side, and one of the two readings is what people write. */
+function utf16WithoutMark(sample: Uint8Array): 'utf-16le' | 'utf-16be' | undefined {
+  if (sample.byteLength % 2 !== 0 && sample.byteLength < SAMPLE) return undefined;
+  const [little, big] = [decode(sample, 'utf-16le', false), decode(sample, 'utf-16be', false)].map(
+    (text) => (text.match(EVERYDAY)?.length ?? 0) / text.length + commonShare(text),
+  ) as [number, number];
+  if (Math.max(little, big) < (sample.includes(0) ? 0.9 : 1.1)) return undefined;
+  return little >= big ? 'utf-16le' : 'utf-16be';
+}
+
+/** What short texts of this product's users are, when nothing else tells. */
+const PRIOR: Readonly<Record<string, number>> = { gb18030: 0.15, big5: 0.05 };
+const EVERYDAY = /[\t\r\n\x20-\x7e\u2010-\u2027\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7af\uff00-\uffef]/g;
+
+/** How much a text looks like one of a language that the encoding is for. */
+function likeness(text: string, encoding: string): number {
+  const wide = text.replace(/[^\u0080-\uffff]/g, '');
+  const share = (pattern: RegExp) => (wide.match(pattern)?.length ?? 0) / (wide.length || 1);
+  switch (encoding) {
+    case 'gb18030':
+    case 'big5':
+      return commonShare(text) + 0.3 * share(/[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]/g);
+    case 'shift_jis':
+    case 'euc-jp':
+      return share(/[\u3040-\u30ff]/g) > 0.1 ? 0.5 : -0.3;
+    case 'euc-kr':
+      return share(/[\uac00-\ud7af]/g) > 0.8 ? 0.3 : -0.3;
+    default:
+      // Letters with accents stand among letters without.
+      return (text.match(/[a-z]/gi)?.length ?? 0) > wide.length * 2 ? 0.2 : -0.3;
+  }
 }
 
 /** The commonest characters of Chinese text, simplified and traditional: about a quarter of any text is made of them. */

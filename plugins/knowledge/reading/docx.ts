@@ -4,17 +4,22 @@ import { broken, tooLong, unknownKind } from '../errors.ts';
 import { type Archive, openArchive } from './archive.ts';
 import { type Block, hasText, type ReadContext, type ReadDocument, rowText } from './blocks.ts';
 
-/** Word documents: paragraphs with their heading levels, tables, footnotes. Page numbers where Word left them. */
+const MAIN_PART = 'word/document.xml';
+
+/** Word documents: paragraphs with their heading levels, tables, notes. Page numbers where Word left them. */
 export async function readDocx(bytes: Uint8Array, context: ReadContext): Promise<ReadDocument> {
   const archive = await openArchive(bytes, context.limits);
   try {
-    if (!archive.has('word/document.xml')) throw unknownKind();
+    const main = archive.has(MAIN_PART) ? MAIN_PART : await mainPart(archive, context);
+    if (main === undefined) throw unknownKind();
     const levels = await readStyles(archive, context);
     context.report(0.2);
-    const body = await readBody(archive, 'word/document.xml', levels, context);
+    const body = await readBody(archive, main, levels, context);
     context.report(0.8);
-    const notes = await readBody(archive, 'word/footnotes.xml', levels, context);
-    return { ...body, blocks: [...body.blocks, ...notes.blocks.map(({ page: _, ...block }) => block as Block)] };
+    const notes: Block[] = [];
+    for (const part of ['word/footnotes.xml', 'word/endnotes.xml'])
+      notes.push(...(await readBody(archive, part, levels, context)).blocks);
+    return { ...body, blocks: [...body.blocks, ...notes.map(({ page: _, ...block }) => block as Block)] };
   } finally {
     archive.close();
   }
@@ -50,6 +55,19 @@ async function readXml(archive: Archive, name: string, context: ReadContext, han
     throw broken(error);
   }
   return true;
+}
+
+/** Some programs give the text another name; the package says which. */
+async function mainPart(archive: Archive, context: ReadContext): Promise<string | undefined> {
+  let target: string | undefined;
+  await readXml(archive, '_rels/.rels', context, {
+    open(tag) {
+      if (attribute(tag, 'Type')?.endsWith('/officeDocument')) target = attribute(tag, 'Target')?.replace(/^\//, '');
+    },
+    close: () => undefined,
+    text: () => undefined,
+  });
+  return target !== undefined && /^word\/.*\.xml$/.test(target) && archive.has(target) ? target : undefined;
 }
 
 const attribute = (tag: SaxesTagPlain, name: string): string | undefined => tag.attributes[name];
@@ -106,6 +124,9 @@ interface Table {
   page: number;
 }
 
+/** Shapes stand there a second time for old readers, and moved text where it was before. */
+const TWICE = new Set(['mc:Fallback', 'w:moveFrom']);
+
 async function readBody(
   archive: Archive,
   name: string,
@@ -145,8 +166,7 @@ async function readBody(
 
   await readXml(archive, name, context, {
     open(tag) {
-      // Every shape stands there twice, for new readers and for old ones.
-      if (tag.name === 'mc:Fallback') skipped++;
+      if (TWICE.has(tag.name)) skipped++;
       if (skipped > 0) return;
       const table = tables.at(-1);
       switch (tag.name) {
@@ -165,7 +185,11 @@ async function readBody(
           break;
         }
         case 'w:t':
+        case 'm:t':
           inText = true;
+          break;
+        case 'w:noBreakHyphen':
+          addText('-');
           break;
         case 'w:tab':
           addText('\t');
@@ -187,11 +211,12 @@ async function readBody(
       }
     },
     close(tag) {
-      if (tag === 'mc:Fallback') skipped--;
+      if (TWICE.has(tag)) skipped--;
       if (skipped > 0) return;
       const table = tables.at(-1);
       switch (tag) {
         case 'w:t':
+        case 'm:t':
           inText = false;
           break;
         case 'w:p': {

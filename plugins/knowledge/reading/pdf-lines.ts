@@ -99,5 +99,11 @@ function lineOf(pieces: readonly Piece[]): Line | undefined {
   }
   if (cell.trim() !== '') cells.push(cell.trim());
   if (cells.length === 0) return undefined;
-  return { text: cells.join(' '), cells, left, right, y, size };
+  const shown = cells.map((text) => text.replace(BULLET, '• ').replace(SPACED, (run) => run.replaceAll(' ', '')));
+  return { text: shown.join(' '), cells: shown, left, right, y, size };
 }
+
+/** Signs of symbol fonts, which have no meaning of their own; most are the dots before items. */
+const BULLET = /^[\uf000-\uf0ff]\s*/;
+/** Justified Chinese lines are stretched character by character: blanks between single characters, several times, are no blanks. */
+const SPACED = /[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef](?: [\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]){3,}/g;

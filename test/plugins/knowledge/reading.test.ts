@@ -6,6 +6,7 @@ import PDFDocument from 'pdfkit';
 import { readDocument } from '../../../plugins/knowledge/reading/index.ts';
 import { fileTypeOf, magicOf } from '../../../plugins/knowledge/reading/kind.ts';
 import { cutPassages, cutText } from '../../../plugins/knowledge/reading/passages.ts';
+import { linesOfPage } from '../../../plugins/knowledge/reading/pdf-lines.ts';
 import { zip } from '../../support/zip.ts';
 
 const FIXTURES = join(import.meta.dirname, '..', '..', 'fixtures', 'documents');
@@ -140,6 +141,53 @@ test('PDF of pdfkit: page numbers and running heads are left out, paragraphs go 
     '2022 | 100.5 | 20.1',
     '2023 | 130.2 | 25.6',
   ]);
+});
+
+test('PDF: justified Chinese lines are words again, signs of symbol fonts are dots', () => {
+  const piece = (text: string, x: number, ends = false) => ({
+    text,
+    x,
+    y: 700,
+    width: text.length * 10,
+    size: 10,
+    ends,
+  });
+  const spread = [...'样本量充足，随访'].map((character, at) => piece(character, 50 + at * 14));
+  assert.equal(linesOfPage(spread)[0]?.text, '样本量充足，随访');
+  assert.equal(linesOfPage([piece('目', 50), piece('录', 65)])[0]?.text, '目录');
+  assert.equal(
+    linesOfPage([piece('样本 量 充 足 ， 随 访时间 GPU 数 据', 50)])[0]?.text,
+    '样本量充足，随访时间 GPU 数 据',
+  );
+  assert.equal(linesOfPage([piece('\uf0b7 第一项', 50)])[0]?.text, '• 第一项');
+});
+
+test('DOCX: endnotes, formulas, moved text once, a main part of another name', async () => {
+  const word = (body: string) => `<w:document xmlns:w="w" xmlns:m="m"><w:body>${body}</w:body></w:document>`;
+  const paragraph = (inner: string) => `<w:p>${inner}</w:p>`;
+  const run = (text: string) => `<w:r><w:t>${text}</w:t></w:r>`;
+  const found = await read(
+    zip([
+      {
+        name: '_rels/.rels',
+        content:
+          '<Relationships><Relationship Type="http://x/officeDocument" Target="/word/document2.xml"/></Relationships>',
+      },
+      {
+        name: 'word/document2.xml',
+        content: word(
+          paragraph(`${run('公式')}<m:oMath><m:r><m:t>E=mc</m:t></m:r></m:oMath>`) +
+            paragraph(
+              `<w:moveFrom>${run('移走的句子')}</w:moveFrom>${run('第一')}<w:r><w:noBreakHyphen/></w:r>${run('二')}`,
+            ) +
+            paragraph(`<w:moveTo>${run('移走的句子')}</w:moveTo>`),
+        ),
+      },
+      { name: 'word/endnotes.xml', content: `<w:endnotes xmlns:w="w">${paragraph(run('尾注的内容'))}</w:endnotes>` },
+    ]),
+    'x.docx',
+  );
+  assert.deepEqual(textOf(found).split('\n'), ['公式E=mc', '第一-二', '移走的句子', '尾注的内容']);
 });
 
 test('text, Markdown, HTML and CSV: blocks as people see them', async () => {
