@@ -1,4 +1,5 @@
 import { Parser } from 'htmlparser2';
+import { broken } from '../errors.ts';
 import { type Block, type ReadDocument, rowText } from './blocks.ts';
 
 const SILENT = new Set([
@@ -20,11 +21,18 @@ const BREAKS = new Set(
   ),
 );
 const HEADING = /^h([1-6])$/;
+/** The parser takes longer for every level; no page that people read comes near. */
+const DEEPEST = 50_000;
 
-/** HTML by its blocks. Scripts, styles and navigation are left out; rows of tables stay whole. */
+/**
+ * HTML by its blocks. Scripts, styles and navigation are left out; rows of tables stay whole.
+ *
+ * @throws {UnreadableError} DOCUMENT_BROKEN when elements are nested beyond all measure
+ */
 export function readHtml(source: string): ReadDocument {
   const blocks: Block[] = [];
   let text = '';
+  let depth = 0;
   let silent = 0;
   let verbatim = 0;
   let heading: number | undefined;
@@ -60,6 +68,7 @@ export function readHtml(source: string): ReadDocument {
 
   const parser = new Parser({
     onopentag(name) {
+      if (++depth > DEEPEST) throw broken();
       if (SILENT.has(name)) silent++;
       if (silent > 0) return;
       const level = HEADING.exec(name)?.[1];
@@ -91,6 +100,7 @@ export function readHtml(source: string): ReadDocument {
       if (silent === 0) text += verbatim > 0 ? data : data.replace(/\s+/g, ' ');
     },
     onclosetag(name) {
+      depth--;
       if (SILENT.has(name)) {
         silent = Math.max(0, silent - 1);
         return;

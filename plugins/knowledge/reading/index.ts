@@ -72,7 +72,7 @@ async function readTextKind(bytes: Uint8Array, filename: string, { limits }: Rea
     }
     default: {
       const { readText } = await import('./text.ts');
-      return { kind, ...readText(text) };
+      return { kind, ...readText(text, limits.pages) };
     }
   }
 }

@@ -1,12 +1,18 @@
+import { tooManyPages } from '../errors.ts';
 import { type Block, joinAll, type ReadDocument } from './blocks.ts';
 
 const LINE = /\r\n?|\n|\u2028|\u2029/;
 
 export const linesOf = (text: string): string[] => text.split(LINE);
 
-/** Plain text: paragraphs are apart by blank lines, or, where there are none, every line is one. Form feeds begin pages. */
-export function readText(text: string): ReadDocument {
+/**
+ * Plain text: paragraphs are apart by blank lines, or, where there are none, every line is one. Form feeds begin pages.
+ *
+ * @throws {UnreadableError} DOCUMENT_TOO_MANY_PAGES
+ */
+export function readText(text: string, mostPages: number): ReadDocument {
   const sheets = text.split('\f');
+  if (sheets.length > mostPages) throw tooManyPages(sheets.length, mostPages);
   const paged = sheets.length > 1;
   const blocks: Block[] = [];
   for (const [at, sheet] of sheets.entries()) {
