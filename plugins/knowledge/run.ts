@@ -1,3 +1,4 @@
+import type { LocalText } from '../../core/errors.ts';
 import { defineRunKind, type RunContext, type RunKind } from '../../core/run-kind.ts';
 import { DocumentNotFoundError } from './errors.ts';
 import type { KnowledgeParts } from './service/parts.ts';
@@ -93,11 +94,17 @@ function errorOf(
     return { code: 'IMPORT_CANCELLED', message: { zh: '处理已取消', en: 'The import was cancelled' } };
   // Faults of ours and cut-off workers are told in words that help; the log has the rest.
   if (error.kind === 'invalid') return { code: error.code, message: error.message };
-  const tooLong = error.code === 'NODE_TIMEOUT';
-  return {
-    code: error.code,
-    message: tooLong
-      ? { zh: '文档处理超时，内容可能过于复杂', en: 'The document took too long to read; it may be too complex' }
-      : { zh: '文档处理失败，请稍后重新上传', en: 'The import failed; upload the document again later' },
-  };
+  return { code: error.code, message: REASONS[error.code] ?? FAULT };
 }
+
+const FAULT = { zh: '文档处理失败，请稍后重新上传', en: 'The import failed; upload the document again later' };
+const REASONS: Readonly<Record<string, LocalText>> = {
+  NODE_TIMEOUT: {
+    zh: '文档处理超时，内容可能过于复杂',
+    en: 'The document took too long to read; it may be too complex',
+  },
+  NODE_RETRIES_EXHAUSTED: {
+    zh: '文档多次处理失败，内容可能过于复杂',
+    en: 'Reading the document failed several times; it may be too complex',
+  },
+};

@@ -18,8 +18,7 @@ export default defineNode({
   type: 'knowledge.read',
   version: 1,
   lane: 'isolated',
-  // More than the default, because restarts of the server count too.
-  retries: 4,
+  retries: 2,
   timeoutMs: 180_000,
   config: Type.Object({
     pages: Type.Integer({ minimum: 1, default: 2000 }),

@@ -16,6 +16,8 @@ export interface IndexedDocument {
 /** Index files that are kept open. */
 const MAX_OPEN = 16;
 const LONGEST = 65_535;
+/** Passages whose postings are collected at once. */
+const AT_ONCE = 2000;
 
 /** Writes indexes of tenants. Each change of one document is one transaction together with the number of the change. */
 export class IndexWriter {
@@ -33,7 +35,11 @@ export class IndexWriter {
    */
   put(file: string, seq: number, { document, version, scope, passages }: IndexedDocument): void {
     // The slow part is outside of the transaction.
-    const { rows, lengths, terms } = termsOfPassages(passages);
+    const rows = passages.map(({ text, headings, vector }) => ({
+      head: termsOf(headings.join('\n')).join(' '),
+      body: indexedText(text),
+      vector,
+    }));
     this.#change(file, seq, (database) => {
       removeRows(database, document);
       // Numbers are never given out again: postings of what is gone may still be there.
@@ -48,13 +54,13 @@ export class IndexWriter {
       const segment = Number(
         database.prepare('INSERT INTO segments(passages) VALUES (?)').run(rows.length).lastInsertRowid,
       );
-      const insertBlock = database.prepare('INSERT INTO postings VALUES (?, ?, ?, ?, ?, ?)');
-      const insertPart = database.prepare('INSERT OR IGNORE INTO parts VALUES (?, ?)');
-      for (const term of [...terms.keys()].sort()) {
-        const { ids, units } = terms.get(term) as Postings;
-        for (const block of blocksOf({ ids: ids.map((id) => first + id), units }))
-          insertBlock.run(segment, term, block.first, block.last, block.count, block.data);
-        if (hasHan(term) && term.length > 1) for (const part of new Set(term)) insertPart.run(part, term);
+      const lengths = new Uint16Array(rows.length);
+      // In parts, so that a document of any length takes little memory.
+      for (let from = 0; from < rows.length; from += AT_ONCE) {
+        const part = rows.slice(from, from + AT_ONCE);
+        const found = termsOfRows(part, first + from);
+        lengths.set(found.lengths, from);
+        insertTerms(database, segment, found.terms);
       }
       database
         .prepare(
@@ -161,37 +167,45 @@ function transaction<T>(database: DatabaseSync, work: () => T): T {
   }
 }
 
-/** Texts as the index keeps them, and the postings of all terms by the places of the passages in the document. */
-function termsOfPassages(passages: IndexedDocument['passages']) {
+/** The postings of passages and their lengths in units. @param first number of the first one */
+function termsOfRows(rows: readonly { head: string; body: string }[], first: number) {
   const terms = new Map<string, Postings>();
-  const lengths = new Uint16Array(passages.length);
-  const rows = passages.map(({ text, headings, vector }, id) => {
-    const head = termsOf(headings.join('\n'));
-    const body = indexedText(text);
+  const lengths = new Uint16Array(rows.length);
+  for (const [at, { head, body }] of rows.entries()) {
+    const id = first + at;
     let length = 0;
     const count = (term: string, units: number) => {
       const known = terms.get(term);
       if (known === undefined) terms.set(term, { ids: [id], units: [units] });
-      else if (known.ids.at(-1) === id) known.units[known.units.length - 1] = (known.units.at(-1) ?? 0) + units;
+      else if (known.ids.at(-1) === id) known.units.push((known.units.pop() ?? 0) + units);
       else {
         known.ids.push(id);
         known.units.push(units);
       }
     };
-    const countAll = (list: readonly string[], units: number) => {
-      for (const term of list) {
+    const countAll = (text: string, units: number) => {
+      for (const term of text.split(/[ \n]/)) {
         if (term === '') continue;
         count(term, units);
         length += units;
         for (const part of partsOf(term)) count(part, units);
       }
     };
-    countAll(body.split(/[ \n]/), BODY_UNITS);
+    countAll(body, BODY_UNITS);
     countAll(head, HEAD_UNITS);
-    lengths[id] = Math.min(LONGEST, length);
-    return { head: head.join(' '), body, vector };
-  });
-  return { rows, lengths, terms };
+    lengths[at] = Math.min(LONGEST, length);
+  }
+  return { terms, lengths };
+}
+
+function insertTerms(database: DatabaseSync, segment: number, terms: ReadonlyMap<string, Postings>): void {
+  const insertBlock = database.prepare('INSERT INTO postings VALUES (?, ?, ?, ?, ?, ?)');
+  const insertPart = database.prepare('INSERT OR IGNORE INTO parts VALUES (?, ?)');
+  for (const [term, postings] of [...terms].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    for (const { first, last, count, data } of blocksOf(postings))
+      insertBlock.run(segment, term, first, last, count, data);
+    if (hasHan(term) && term.length > 1) for (const part of new Set(term)) insertPart.run(part, term);
+  }
 }
 
 const metaOf = (database: DatabaseSync, name: 'seq' | 'next'): number =>
