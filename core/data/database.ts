@@ -135,10 +135,14 @@ export interface TenantFiles {
       metadata?: Record<string, unknown>;
     },
   ): Promise<StoredFile>;
-  /** @returns undefined when there is no such file in the tenant */
+  /**
+   * @param range bytes from `start` to before `end`; all of them when it is absent
+   * @returns undefined when there is no such file in the tenant
+   */
   open(
     principal: Pick<Principal, 'tenantId'>,
     fileId: string,
+    range?: { start: number; end: number },
   ): Promise<(StoredFile & { stream: import('node:stream').Readable }) | undefined>;
   read(principal: Pick<Principal, 'tenantId'>, fileId: string): Promise<Uint8Array | undefined>;
   delete(principal: Pick<Principal, 'tenantId'>, fileId: string): Promise<boolean>;

@@ -82,9 +82,9 @@ export function createTenantFiles(connection: mongoose.Connection, name: string)
       return { id, filename, size: upload.length, metadata };
     },
 
-    async open(principal, fileId) {
+    async open(principal, fileId, range) {
       const entry = await find(principal, fileId);
-      return entry ? { ...view(entry), stream: bucket().openDownloadStream(entry._id) } : undefined;
+      return entry ? { ...view(entry), stream: bucket().openDownloadStream(entry._id, range) } : undefined;
     },
 
     async read(principal, fileId) {

@@ -14,13 +14,17 @@ export interface NewPassage {
   pageEnd: number | null;
 }
 
+export const PIECE_BYTES = 1024 * 1024;
+
 /**
  * What the reading node does through the host, only for the document that its own run imports: passages go to the store as they are cut,
  * so a document never crosses threads, nor lies in a check-point, as a whole.
  */
 export interface ImportHost {
-  /** The file, after what an earlier attempt stored is gone. */
-  begin(documentId: string): Promise<{ bytes: Uint8Array; filename: string }>;
+  /** Takes away what an earlier attempt stored. `size` is in bytes. */
+  begin(documentId: string): Promise<{ filename: string; size: number }>;
+  /** A piece of the file, `PIECE_BYTES` long but for the last: whole files would hold up everything else on their way. */
+  piece(documentId: string, start: number): Promise<Uint8Array>;
   /** @param from place of the first of these passages in the document */
   store(documentId: string, from: number, batch: NewPassage[]): Promise<void>;
 }
@@ -44,11 +48,18 @@ export function createImportHost({ documents, passages, files, embedder }: Knowl
 
   return {
     async begin(caller, documentId) {
-      const { filename, fileId } = await find(caller, documentId);
+      const { filename, size } = await find(caller, documentId);
       await passages.in(caller).delete({ documentId, version: caller.id });
-      const bytes = await files.read(caller, fileId);
-      if (!bytes) throw new DocumentNotFoundError(documentId);
-      return { bytes: new Uint8Array(bytes), filename };
+      return { filename, size };
+    },
+
+    async piece(caller, documentId, start) {
+      const { fileId, size } = await find(caller, documentId);
+      const file = await files.open(caller, fileId, { start, end: Math.min(size, start + PIECE_BYTES) });
+      if (!file) throw new DocumentNotFoundError(documentId);
+      const chunks: Buffer[] = [];
+      for await (const chunk of file.stream) chunks.push(chunk as Buffer);
+      return new Uint8Array(Buffer.concat(chunks));
     },
 
     async store(caller, documentId, from, batch) {

@@ -1,7 +1,7 @@
 import { defineNode } from '../../../core/node.ts';
 import { nullable, oneOf, Type } from '../../../core/schema.ts';
 import { countTokens } from '../../../runtime/models/tokens.ts';
-import { importHost, type NewPassage } from '../importing.ts';
+import { importHost, type NewPassage, PIECE_BYTES } from '../importing.ts';
 import { readDocument } from '../reading/index.ts';
 import { cutPassages } from '../reading/passages.ts';
 
@@ -36,7 +36,12 @@ export default defineNode({
 
   async run({ config, input: { documentId }, signal, report, service }) {
     const host = service(importHost);
-    const { bytes, filename } = await host.begin(documentId);
+    const { filename, size } = await host.begin(documentId);
+    const bytes = new Uint8Array(size);
+    for (let start = 0; start < size; start += PIECE_BYTES) {
+      signal.throwIfAborted();
+      bytes.set(await host.piece(documentId, start), start);
+    }
     const context = { limits: config, signal, report: (share: number) => report(share * READING) };
     const { kind, blocks, pages } = await readDocument(bytes, filename, context);
     const passages = cutPassages(blocks);

@@ -7,6 +7,7 @@ import type { PassageRecord } from '../models/passage.ts';
 import { indexFile, scopeTerm } from './database.ts';
 import type { IndexHit, IndexQuery } from './reader.ts';
 import { startReader, startWriter } from './thread.ts';
+import type { IndexedPassage } from './writer.ts';
 
 type Tenant = Pick<Principal, 'tenantId'>;
 
@@ -37,6 +38,8 @@ export interface IndexSync {
 }
 
 const BATCH = 200;
+/** Passages that go to the writer at once: whole documents would hold up this thread on their way. */
+const AT_ONCE = 200;
 
 export function createIndexSync({ documents, passages, changes, folder, catchUpMs, log }: IndexSyncDeps): IndexSync {
   const reader = startReader();
@@ -54,14 +57,25 @@ export function createIndexSync({ documents, passages, changes, folder, catchUpM
       return;
     }
     const { version } = document;
-    const rows: { text: string; headings: string[]; vector?: Uint8Array }[] = [];
+    let rows: IndexedPassage[] = [];
+    let staged = 0;
     for await (const { text, headings, vector } of passages
       .in(tenant)
       .iterate({ documentId, version }, { sort: { position: 1 } })) {
       // A copy of its own: what the driver gives is a view into a shared buffer.
       rows.push({ text, headings, ...(vector && { vector: new Uint8Array(bytesOf(vector)) }) });
+      if (rows.length < AT_ONCE) continue;
+      await writer.call.stage(file, staged, rows);
+      staged += rows.length;
+      rows = [];
     }
-    await writer.call.put(file, seq, { document: documentId, version, scope: scopeOf(document), passages: rows });
+    await writer.call.put(file, seq, {
+      document: documentId,
+      version,
+      scope: scopeOf(document),
+      passages: rows,
+      staged,
+    });
   };
 
   /** Goes on beside searches and changes, one step after another; what a step cuts off, the next one does. */

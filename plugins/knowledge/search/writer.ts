@@ -10,7 +10,21 @@ export interface IndexedDocument {
   version: string;
   /** Terms of `scopeTerm`. */
   scope: string[];
-  passages: { text: string; headings: string[]; vector?: Uint8Array | undefined }[];
+  /** The last ones; `staged` others came before them. */
+  passages: IndexedPassage[];
+  staged?: number;
+}
+
+export interface IndexedPassage {
+  text: string;
+  headings: string[];
+  vector?: Uint8Array | undefined;
+}
+
+interface Row {
+  head: string;
+  body: string;
+  vector: Uint8Array | undefined;
 }
 
 /** Index files that are kept open. */
@@ -22,10 +36,20 @@ const AT_ONCE = 2000;
 /** Writes indexes of tenants. Each change of one document is one transaction together with the number of the change. */
 export class IndexWriter {
   readonly #open = new Map<string, DatabaseSync>();
+  /** Passages of the document that comes next, by file. */
+  readonly #staged = new Map<string, Row[]>();
 
   /** Number of the last change in the index; makes the index when there is none. */
   sequence(file: string): number {
     return this.#guarded(file, (database) => metaOf(database, 'seq'));
+  }
+
+  /** Takes the first passages of a long document; `put` follows. @param from how many came before; 0 begins anew */
+  stage(file: string, from: number, passages: readonly IndexedPassage[]): void {
+    if (from === 0) this.#staged.set(file, []);
+    const staged = this.#staged.get(file);
+    if (staged?.length !== from) throw new Error(`passages from ${from} on do not follow`);
+    staged.push(...passages.map(rowOf));
   }
 
   /**
@@ -33,13 +57,12 @@ export class IndexWriter {
    *
    * @param seq number of the change; a change that the index has already leaves it as it is. 0: a repetition outside of the order
    */
-  put(file: string, seq: number, { document, version, scope, passages }: IndexedDocument): void {
+  put(file: string, seq: number, { document, version, scope, passages, staged = 0 }: IndexedDocument): void {
+    const before = staged === 0 ? [] : (this.#staged.get(file) ?? []);
+    this.#staged.delete(file);
+    if (before.length !== staged) throw new Error(`${before.length} of ${staged} passages are there`);
     // The slow part is outside of the transaction.
-    const rows = passages.map(({ text, headings, vector }) => ({
-      head: termsOf(headings.join('\n')).join(' '),
-      body: indexedText(text),
-      vector,
-    }));
+    const rows = [...before, ...passages.map(rowOf)];
     this.#change(file, seq, (database) => {
       removeRows(database, document);
       // Numbers are never given out again: postings of what is gone may still be there.
@@ -166,6 +189,13 @@ function transaction<T>(database: DatabaseSync, work: () => T): T {
     throw error;
   }
 }
+
+/** A passage as the index keeps it. */
+const rowOf = ({ text, headings, vector }: IndexedPassage): Row => ({
+  head: termsOf(headings.join('\n')).join(' '),
+  body: indexedText(text),
+  vector,
+});
 
 /** The postings of passages and their lengths in units. @param first number of the first one */
 function termsOfRows(rows: readonly { head: string; body: string }[], first: number) {

@@ -138,3 +138,18 @@ test('a reader sees one state of the index while it changes, and the next one af
   writer.remove(file, 31, 'd3');
   assert.equal(reader.search(file, { text: '隧道', limit: 50 }).length, 29);
 });
+
+test('a long document comes in parts: all of them or nothing', (t) => {
+  const { file, writer, reader } = open(t, 'parts');
+  const passages = Array.from({ length: 4500 }, (_, at) => ({ text: `第${at}号隧道 mark${at}x`, headings: [] }));
+  const document = { document: 'd', version: 'v', scope: [] };
+  for (let from = 0; from < 4400; from += 200) writer.stage(file, from, passages.slice(from, from + 200));
+  assert.throws(() => writer.stage(file, 200, passages.slice(0, 200)), /do not follow/);
+  writer.put(file, 1, { ...document, passages: passages.slice(4400), staged: 4400 });
+  for (const at of [0, 199, 200, 1999, 2000, 4399, 4400, 4499])
+    assert.equal(reader.search(file, { text: `mark${at}x`, limit: 1 })[0]?.position, at);
+  // The thread died in between.
+  assert.throws(() => writer.put(file, 2, { ...document, passages: [], staged: 200 }), /0 of 200/);
+  assert.equal(writer.sequence(file), 1);
+  assert.equal(reader.search(file, { text: 'mark7x', limit: 1 })[0]?.position, 7);
+});
