@@ -85,9 +85,13 @@ export type ToNode =
   | { t: 'ack'; size: number }
   | { t: 'reply'; id: number; result: Outcome };
 
-/** Node to host, on the task's port. `end` is the last message, so nothing sent before it can be lost. */
+/**
+ * Node to host, on the task's port. `end` is the last message, so nothing sent before it can be lost. `full`: the node sleeps until
+ * what it has sent is acknowledged.
+ */
 export type ToHost =
   | { t: 'batch'; text: string }
+  | { t: 'full' }
   | { t: 'call'; id: number; call: ServiceCall }
   | { t: 'end'; result: Outcome };
 

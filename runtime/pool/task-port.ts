@@ -12,14 +12,28 @@ export interface TaskPort {
   close(): void;
 }
 
+/** What was taken is acknowledged in portions of so many characters; a fraction of what may be under way. */
+const ACK_CHARS = 128 * 1024;
+
 /** The host's side of one task's port. A hook that fails ends the task with its error. */
 export function openTaskPort(port: MessagePort, hooks: LaneHooks): TaskPort {
   const ended = Promise.withResolvers<Packed>();
   let sawEnd = false;
   /** Batches one after another: set while a hook is at work. */
   let working: Promise<void> | undefined;
+  /** Taken and not acknowledged yet. */
+  let taken = 0;
+  /** The node waits for every acknowledgement. */
+  let full = false;
 
-  const acknowledge = (text: string) => port.postMessage({ t: 'ack', size: text.length } satisfies ToNode);
+  const acknowledge = (text = '') => {
+    taken += text.length;
+    // A message for every batch would wake the thread up once more for each.
+    if (taken === 0 || (taken < ACK_CHARS && !full)) return;
+    port.postMessage({ t: 'ack', size: taken } satisfies ToNode);
+    taken = 0;
+    if (working === undefined) full = false;
+  };
   const batch = (text: string): void => {
     // Hooks that are not asynchronous cost no promise.
     const work = working === undefined ? hooks.batch(text) : working.then(() => hooks.batch(text));
@@ -28,8 +42,8 @@ export function openTaskPort(port: MessagePort, hooks: LaneHooks): TaskPort {
       return;
     }
     const mine = work.then(() => {
-      acknowledge(text);
       if (working === mine) working = undefined;
+      acknowledge(text);
     });
     working = mine;
     mine.catch(ended.reject);
@@ -58,7 +72,10 @@ export function openTaskPort(port: MessagePort, hooks: LaneHooks): TaskPort {
   const receive = (message: ToHost): void => {
     try {
       if (message.t === 'batch') batch(message.text);
-      else if (message.t === 'call') void call(message.id, message.call);
+      else if (message.t === 'full') {
+        full = true;
+        acknowledge();
+      } else if (message.t === 'call') void call(message.id, message.call);
       else end(message.result).catch(ended.reject);
     } catch (error) {
       ended.reject(error);

@@ -89,6 +89,7 @@ export class Outbox {
 
   #waitForRoom(size: number): void {
     this.flush();
+    this.#port.postMessage({ t: 'full' } satisfies ToHost);
     const nap = new Int32Array(new SharedArrayBuffer(4));
     let before = this.#underWay;
     let waitedMs = 0;

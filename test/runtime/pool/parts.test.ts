@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { AppError } from '../../../core/errors.ts';
 import { fromWireError, toWireError } from '../../../runtime/pool/errors.ts';
 import { buffersOf, pack, unpack } from '../../../runtime/pool/pack.ts';
 import { Scheduler, type Slot } from '../../../runtime/pool/scheduler.ts';
+import { openTaskPort } from '../../../runtime/pool/task-port.ts';
 import { Outbox } from '../../../runtime/pool/worker-outbox.ts';
 import { failure } from './support.ts';
 
@@ -160,7 +161,7 @@ suite('outbox', () => {
     );
     let chars = 0;
     for (let next = receiveMessageOnPort(port2); next !== undefined; next = receiveMessageOnPort(port2)) {
-      chars += next.message.text.length;
+      if (next.message.t === 'batch') chars += next.message.text.length;
     }
     assert.ok(chars > 900_000 && chars < 1_200_000, `${chars} characters were under way`);
     port1.close();
@@ -173,5 +174,49 @@ suite('outbox', () => {
     assert.equal(receiveMessageOnPort(port2)?.message.t, 'batch');
     assert.throws(() => outbox.push(['e', 'absurd', { text: 'x'.repeat(20_000_000) }]), { code: 'NODE_EVENT_INVALID' });
     port1.close();
+  });
+});
+
+suite('task port', () => {
+  const nothing = { call: async () => ({ value: null }) };
+  const sentTo = (port: MessagePort) => {
+    const messages: unknown[] = [];
+    for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port))
+      messages.push(next.message);
+    return messages;
+  };
+
+  test('small batches are acknowledged together, and at once when the node waits for that', () => {
+    const { port1, port2 } = new MessageChannel();
+    const taken: string[] = [];
+    const port = openTaskPort(port1, { ...nothing, batch: (text) => void taken.push(text) });
+    for (const text of ['[1]', '[22]']) port2.postMessage({ t: 'batch', text });
+    port.drain();
+    assert.deepEqual(sentTo(port2), []);
+    port2.postMessage({ t: 'full' });
+    port.drain();
+    assert.deepEqual(sentTo(port2), [{ t: 'ack', size: 7 }]);
+    port2.postMessage({ t: 'batch', text: 'x'.repeat(200_000) });
+    port.drain();
+    assert.deepEqual(sentTo(port2), [{ t: 'ack', size: 200_000 }]);
+    assert.equal(taken.length, 3);
+    port.close();
+  });
+
+  test('a node that waits learns of every batch that a slow host has taken', async () => {
+    const { port1, port2 } = new MessageChannel();
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let at = 0;
+    const port = openTaskPort(port1, { ...nothing, batch: () => gates[at++]?.promise });
+    for (const text of ['[1]', '[22]']) port2.postMessage({ t: 'batch', text });
+    port2.postMessage({ t: 'full' });
+    port.drain();
+    gates[0]?.resolve();
+    await setTimeout(0);
+    assert.deepEqual(sentTo(port2), [{ t: 'ack', size: 3 }]);
+    gates[1]?.resolve();
+    await setTimeout(0);
+    assert.deepEqual(sentTo(port2), [{ t: 'ack', size: 4 }]);
+    port.close();
   });
 });
