@@ -60,8 +60,10 @@ export interface RunContext<Input = unknown> {
   /**
    * Appends an event to the run's log. Resolves when it is stored; need not be awaited: order is kept, failures end the run.
    * A later attempt emits it again: what must be in the log once belongs to a step's `events`.
+   *
+   * @param options.mayWait it may be stored some milliseconds later, together with what others write: for one of many small pieces
    */
-  emit(type: string, data: Record<string, unknown>): Promise<void>;
+  emit(type: string, data: Record<string, unknown>, options?: { mayWait?: boolean }): Promise<void>;
   /**
    * A checkpoint: runs `work` once and stores its result together with the events emitted before it; after a crash the
    * stored result is returned instead. `key` is unique within the run and the same on every attempt.

@@ -24,6 +24,8 @@ export interface LogEntry {
   events?: readonly RunEventInput[];
   steps?: readonly StepEntry[];
   released?: readonly string[];
+  /** Nobody is held up when it is stored some milliseconds later. */
+  mayWait?: boolean;
   /** JSON of a `StoredOutcome`. */
   outcome?: string;
 }
@@ -87,13 +89,13 @@ export class EventLog {
   #bytes = 0;
   readonly #listeners = new Set<() => void>();
   readonly #values: Values;
-  readonly #schedule: (log: EventLog) => void;
+  readonly #schedule: (log: EventLog, mayWait?: boolean) => void;
   readonly #now: () => number;
 
   constructor(
     scope: { tenantId: string; logId: string },
     end: { nextN: number; nextSeq: number },
-    parts: { values: Values; schedule: (log: EventLog) => void; now: () => number },
+    parts: { values: Values; schedule: (log: EventLog, mayWait?: boolean) => void; now: () => number },
   ) {
     this.tenantId = scope.tenantId;
     this.logId = scope.logId;
@@ -162,7 +164,7 @@ export class EventLog {
         this.#schedule(this);
       });
     }
-    this.#schedule(this);
+    this.#schedule(this, entry.mayWait);
     return promise;
   }
 

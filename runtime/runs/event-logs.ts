@@ -53,7 +53,7 @@ export function createEventLogs(parts: {
     const log = new EventLog(
       { tenantId: scope.tenantId, logId },
       { nextN: end ? end.n + 1 : 0, nextSeq: end?.to ?? 0 },
-      { values, schedule: (changed) => writer().schedule(changed), now: () => clock.now() },
+      { values, schedule: (changed, mayWait) => writer().schedule(changed, mayWait), now: () => clock.now() },
     );
     logs.set(keyOf(scope, logId), log);
     return log;

@@ -186,7 +186,7 @@ export class Execution {
       attempt: run.attempt,
       signal: this.#controller.signal,
       log,
-      emit: (type, data) => this.#emit(type, data),
+      emit: (type, data, options) => this.#emit(type, data, options),
       step: (key, work, options) => this.#step(key, work, options?.events),
       node: (key, call, options) => this.#node(key, call, options),
       checkpoint: (steps) => this.#checkpoint(steps),
@@ -204,13 +204,13 @@ export class Execution {
     };
   }
 
-  #emit(type: string, data: Record<string, unknown>): Promise<void> {
+  #emit(type: string, data: Record<string, unknown>, { mayWait = false } = {}): Promise<void> {
     if (this.#over && !this.#lost) {
       if (!this.#warned) this.#parts.log.warn({ type }, 'run: an event after the end was ignored');
       this.#warned = true;
       return Promise.resolve();
     }
-    const stored = this.#append({ events: [{ type, data }] }).then(() => undefined);
+    const stored = this.#append({ events: [{ type, data }], mayWait }).then(() => undefined);
     stored.catch(() => undefined);
     return stored;
   }

@@ -13,16 +13,20 @@ const BATCH_BYTES = 8 * 1024 * 1024;
 /** Pauses between attempts while the database cannot be reached; after the last one the writers are told. */
 const RETRY_MS = [50, 200, 500, 1000, 2000, 4000, 8000, 8000];
 
+/** What may wait is stored together with what comes in the next milliseconds: the longer, the more logs are written to. */
+const PATIENCE_MS = { perLog: 2, most: 20 };
+
 export interface LogWriter {
   /** Something waits in the log. */
-  schedule(log: EventLog): void;
+  schedule(log: EventLog, mayWait?: boolean): void;
   /** Resolves when nothing waits that could be stored. */
   settled(): Promise<void>;
 }
 
 /**
  * Stores what all logs of this process have waiting: one write at a time, with at most one bucket of each log; what comes
- * meanwhile goes into the next one. So a lone run waits for nobody, and a hundred runs share a write.
+ * meanwhile goes into the next one. So a lone run waits for nobody, and a hundred runs share a write. What may wait begins no write of its
+ * own while there are many runs: hundreds of answers whose words come one by one would make a write of each handful of them.
  */
 export function createLogWriter(parts: {
   model: TenantModel<BucketFields>;
@@ -36,18 +40,37 @@ export function createLogWriter(parts: {
   const store = model.acrossTenants('group commit: each document names the tenant of its log');
   let writing: Promise<void> | undefined;
   let writes = 0;
+  /** Something is dirty that may not wait. */
+  let hurry = false;
+  let stopWaiting: (() => void) | undefined;
+  /** Logs of the last write. */
+  let together = 0;
 
-  const schedule = (log: EventLog) => {
+  const schedule: LogWriter['schedule'] = (log, mayWait = false) => {
     dirty.add(log);
+    if (!mayWait) hurry = true;
+    goOn();
+  };
+
+  const goOn = () => {
+    if (writing || dirty.size === 0) return;
+    const ms = Math.min(PATIENCE_MS.most, (together - 1) * PATIENCE_MS.perLog);
+    if (hurry || ms <= 0) write();
+    else stopWaiting ??= clock.after(ms, write);
+  };
+
+  const write = () => {
+    stopWaiting?.();
+    stopWaiting = undefined;
     // Not at once: whatever is appended in this turn of the event loop shares the write.
     writing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(drain).finally(() => {
       writing = undefined;
-      if (dirty.size > 0) schedule(dirty.values().next().value as EventLog);
+      goOn();
     });
   };
 
   const drain = async () => {
-    while (dirty.size > 0) {
+    do {
       const batch: PendingBucket[] = [];
       let bytes = 0;
       for (const log of dirty) {
@@ -58,16 +81,26 @@ export function createLogWriter(parts: {
         batch.push(pending);
         bytes += pending.bytes;
       }
+      // What is left has found no room.
+      hurry = dirty.size > 0;
       if (batch.length === 0) continue;
+      together = batch.length;
       try {
-        await store.insertMany(batch.map(({ document }) => document));
+        await store.insertMany(
+          batch.map(({ document }) => document),
+          { trusted: true },
+        );
         batch.forEach(stored);
       } catch (error) {
         if (!isDuplicate(error)) logger.warn({ err: error, buckets: batch.length }, 'event log: a write failed');
         for (const pending of batch) await alone(pending);
       }
-      for (const { log } of batch) if (log.ready) dirty.add(log);
-    }
+      for (const { log } of batch) {
+        if (!log.ready || dirty.has(log)) continue;
+        dirty.add(log);
+        hurry = true;
+      }
+    } while (hurry);
   };
 
   const stored = (pending: PendingBucket) => {
@@ -89,7 +122,7 @@ export function createLogWriter(parts: {
     const { log, document } = pending;
     for (let attempt = 0; ; attempt += 1) {
       try {
-        await store.insertMany([document]);
+        await store.insertMany([document], { trusted: true });
         stored(pending);
         return;
       } catch (error) {
@@ -120,7 +153,10 @@ export function createLogWriter(parts: {
   return {
     schedule,
     async settled() {
-      while (writing) await writing;
+      while (writing || stopWaiting) {
+        if (stopWaiting) write();
+        await writing;
+      }
     },
   };
 }

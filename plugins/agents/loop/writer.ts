@@ -117,7 +117,9 @@ export class IterationWriter {
     const stored = () => {
       this.#underWay -= 1;
     };
-    this.#emit(event.type, event.data).then(stored, stored);
+    // The first words of an answer are waited for; of the others nobody notices a moment.
+    const mayWait = this.#chunks > 1 && event.type === 'text_chunk';
+    this.#emit(event.type, event.data, { mayWait }).then(stored, stored);
     return false;
   }
 }

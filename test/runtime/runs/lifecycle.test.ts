@@ -284,6 +284,39 @@ test('logs: several runs and callers from outside share one, gap-free and in ord
   for (const batch of await noise) assert.equal(batch[0]?.data.n, batch[1]?.data.n);
 });
 
+test('logs: what may wait is stored with what somebody else writes, or after some milliseconds', async (t) => {
+  const clock = new ManualClock();
+  const [together, rest, ready] = [gate(), gate(), [gate(), gate(), gate()]];
+  let left = 3;
+  const kind = defineRunKind<number, null>({
+    kind: 'chatty',
+    async execute({ emit, input }) {
+      ready[input]?.resolve();
+      await together.promise;
+      // All in one turn, so in one write; from then on the writer knows that there are many.
+      await emit('first', {});
+      left -= 1;
+      if (left === 0) rest.resolve();
+      await rest.promise;
+      if (input === 2) await new Promise((resolve) => setImmediate(resolve));
+      await emit('piece', { input }, { mayWait: input !== 2 });
+      await emit('piece', { input }, { mayWait: true });
+      return null;
+    },
+  });
+  const runs = await openRuns(t, { kinds: [kind], clock });
+  const started = await Promise.all([0, 1, 2].map((input) => runs.start(user(), 'chatty', input)));
+  await Promise.all(ready.map(({ promise }) => promise));
+  const signal = AbortSignal.timeout(10_000);
+  together.resolve();
+  // The hurry of one takes the others along, without any time passing.
+  for (const { logId } of started) await until(runs.subscribe(user(), logId, 0, signal), 'piece');
+  for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(runs.running, 3, 'the second pieces wait');
+  clock.pass(20);
+  for (const { id } of started) assert.equal((await runs.ended(user(), id, signal)).status, 'succeeded');
+});
+
 test('tenants: nobody sees, ends, follows or writes what belongs to another one', async (t) => {
   const hold = gate();
   const { kind } = scripted(async ({ emit }) => {
