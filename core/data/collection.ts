@@ -21,19 +21,24 @@ export interface ModelParts {
 export function createCollection<D extends object>(parts: ModelParts, tenantId?: string): Collection<D> {
   const { model, json, timestamps } = parts;
   const scoped = (filter: object) => scopeFilter(filter, tenantId) as mongoose.QueryFilter<Plain>;
+  const known = (filter: mongoose.QueryFilter<Plain>) => {
+    checkFields(filter as Plain, parts);
+    return filter as mongoose.mongo.Filter<Plain>;
+  };
   const decode = (document: unknown) => (json && document ? mapJson(json, document, decodeJson) : document) as D;
 
-  const query = (filter: Filter<D>, options: FindOptions<D>) =>
-    model
-      .find(scoped(filter), options.fields && Object.fromEntries(options.fields.map((field) => [field, 1])))
-      .setOptions({
-        ...(options.sort && { sort: options.sort as Record<string, 1 | -1> }),
-        ...(options.skip && { skip: options.skip }),
-      })
-      .lean();
+  // Straight to the driver: mongoose gives the same plain documents for half as much again.
+  const query = (filter: Filter<D>, { fields, sort, skip, limit = 0 }: FindOptions<D>, batchSize?: number) =>
+    model.collection.find(known(scoped(filter)), {
+      ...(fields && { projection: Object.fromEntries(fields.map((field) => [field, 1])) }),
+      ...(sort && { sort: sort as Record<string, 1 | -1> }),
+      ...(skip && { skip }),
+      ...(batchSize !== undefined && { batchSize }),
+      limit,
+    });
 
   const findOne = async (filter: Filter<D>, options: FindOptions<D> = {}) => {
-    const [found] = await translated(() => query(filter, options).limit(1).exec());
+    const [found] = await translated(() => query(filter, { ...options, limit: 1 }).toArray());
     return found && decode(found);
   };
 
@@ -43,12 +48,11 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
     if (tenantId !== undefined && given.tenantId !== undefined && given.tenantId !== tenantId) {
       throw new TypeError('The document names another tenant');
     }
-    const now = new Date();
     const values: Plain = {
       ...given,
       _id: given._id ?? randomUUID(),
       ...(tenantId !== undefined && { tenantId }),
-      ...(timestamps && { createdAt: now, updatedAt: now }),
+      ...(timestamps && stampOf(given)),
     };
     return json ? (mapJson(json, values, encodeJson) as Plain) : values;
   };
@@ -71,11 +75,26 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
     return encoded;
   };
 
+  const updateTrusted = async (changes: readonly { filter: Filter<D>; update: Update<D> }[]): Promise<number> => {
+    if (changes.length === 0) return 0;
+    const updatedAt = new Date();
+    const operations = changes.map(({ filter, update }) => {
+      const { $set, ...others } = change(update) as { $set?: Plain };
+      return {
+        updateOne: {
+          filter: scoped(filter),
+          update: { ...others, $set: { ...$set, ...(timestamps && { updatedAt }) } },
+        },
+      } as mongoose.mongo.AnyBulkWriteOperation;
+    });
+    return (await model.collection.bulkWrite(operations, { ordered: false })).matchedCount;
+  };
+
   return {
     async find(filter, options = {}) {
       const limit = Math.min(options.limit ?? FIND_LIMIT + 1, FIND_LIMIT + 1);
       if (limit <= 0) return [];
-      const found = await translated(() => query(filter, options).limit(limit).exec());
+      const found = await translated(() => query(filter, { ...options, limit }).toArray());
       if (found.length > FIND_LIMIT) {
         throw new RangeError(`find on ${model.collection.name} gives more than ${FIND_LIMIT} documents`);
       }
@@ -83,9 +102,7 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
     },
 
     async *iterate(filter, options = {}) {
-      const cursor = query(filter, options)
-        .limit(options.limit ?? 0)
-        .cursor({ batchSize: 200 });
+      const cursor = query(filter, options, 200);
       try {
         for (;;) {
           const document = await translated(() => cursor.next());
@@ -134,8 +151,10 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
         return changed ? decode(changed) : undefined;
       }),
 
-    updateEach: (changes) =>
+    updateEach: (changes, { trusted = false } = {}) =>
       translated(async () => {
+        if (trusted) return updateTrusted(changes);
+        let matched = 0;
         let open: mongoose.AnyBulkWriteOperation<Plain>[] = changes.map(({ filter, update, upsert = false }) => {
           const where = scoped(filter);
           return {
@@ -144,16 +163,18 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
         });
         for (let attempt = 1; open.length > 0; attempt += 1) {
           try {
-            await model.bulkWrite(open, { ordered: false, timestamps, throwOnValidationError: true });
-            return;
+            const done = await model.bulkWrite(open, { ordered: false, timestamps, throwOnValidationError: true });
+            return matched + done.matchedCount;
           } catch (error) {
             // Somebody else made the document at the same moment: it is there for the next attempt.
             const failed = error instanceof mongoose.mongo.MongoBulkWriteError ? [error.writeErrors].flat() : [];
             if (attempt === 3 || failed.length === 0 || failed.some(({ code }) => code !== 11000)) throw error;
+            matched += (error as mongoose.mongo.MongoBulkWriteError).result.matchedCount;
             const again = new Set(failed.map(({ index }) => index));
             open = open.filter((_, at) => again.has(at));
           }
         }
+        return matched;
       }),
 
     updateMany: (filter, update) =>
@@ -176,4 +197,31 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
       return (json ? found.map(decodeJson) : found) as R[];
     },
   };
+}
+
+const stampOf = ({ createdAt = new Date(), updatedAt = createdAt }: Plain): Plain => ({ createdAt, updatedAt });
+
+/** Names of fields that were looked up in the schema of a collection. */
+const knownFields = new WeakMap<ModelParts, Map<string, boolean>>();
+
+/** A field that the schema does not have is a slip of the pen: such a filter finds nothing, or everything. */
+function checkFields(filter: Plain, parts: ModelParts): void {
+  let names = knownFields.get(parts);
+  if (!names) {
+    names = new Map();
+    knownFields.set(parts, names);
+  }
+  for (const [name, value] of Object.entries(filter)) {
+    if (name.startsWith('$')) {
+      if (Array.isArray(value)) for (const inner of value) checkFields(inner as Plain, parts);
+      continue;
+    }
+    let isKnown = names.get(name);
+    if (isKnown === undefined) {
+      const { schema } = parts.model;
+      isKnown = schema.path(name) !== undefined || schema.pathType(name) === 'nested';
+      names.set(name, isKnown);
+    }
+    if (!isKnown) throw new mongoose.Error.StrictModeError(name);
+  }
 }

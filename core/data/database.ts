@@ -94,7 +94,7 @@ export interface Collection<D extends object> {
   insert(document: Omit<D, '_id' | 'createdAt' | 'updatedAt' | 'tenantId'> & { _id?: string }): Promise<D>;
   /**
    * @param options.trusted the documents are made by code alone and have every field as it is to be stored: they are not checked and get
-   *   no defaults, which is most of the cost of a small document
+   *   no defaults, which is most of the cost of a small document. `createdAt` and `updatedAt` that they have are kept
    */
   insertMany(
     documents: (Omit<D, '_id' | 'createdAt' | 'updatedAt' | 'tenantId'> & { _id?: string })[],
@@ -112,8 +112,14 @@ export interface Collection<D extends object> {
   /**
    * Changes documents one by one in one command, each as `update` would; none sees the others' changes. For sums that many add to:
    * of two that make the same document at once, both count.
+   *
+   * @param options.trusted as with `insertMany`; without `upsert`
+   * @returns how many were there to be changed
    */
-  updateEach(changes: readonly { filter: Filter<D>; update: Update<D>; upsert?: boolean }[]): Promise<void>;
+  updateEach(
+    changes: readonly { filter: Filter<D>; update: Update<D>; upsert?: boolean }[],
+    options?: { trusted?: boolean },
+  ): Promise<number>;
   /** Returns the number of changed documents. */
   updateMany(filter: Filter<D>, update: Update<D>): Promise<number>;
   delete(filter: Filter<D>): Promise<number>;

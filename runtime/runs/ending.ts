@@ -6,6 +6,7 @@ import type { EventLog, LogSource } from './event-log.ts';
 import { publicRecord } from './execution.ts';
 import { inputOf, principalOf, type RunDocument, type RunStore, type StoredOutcome } from './model.ts';
 import { pause, persist } from './patience.ts';
+import type { RunWriter } from './run-writer.ts';
 import type { Values } from './values.ts';
 
 export interface Endings {
@@ -37,15 +38,21 @@ interface Known {
 const SETTLE_RETRY_MS = [1000, 5000, 30_000];
 const CLOSED = { open: '', holder: '', events: '', cancelRequest: '', given: '', wakeAt: '' } as const;
 
+const closed = (document: RunDocument): RunDocument =>
+  Object.fromEntries(
+    Object.entries(document).filter(([name]) => !Object.hasOwn(CLOSED, name)),
+  ) as unknown as RunDocument;
+
 export function createEndings(parts: {
   store: RunStore;
+  writer: RunWriter;
   values: Values;
   clock: Clock;
   kinds: ReadonlyMap<string, RunKind>;
   holder: () => string;
   closing: () => boolean;
 }): Endings {
-  const { store, values, clock, kinds, holder, closing } = parts;
+  const { store, writer, values, clock, kinds, holder, closing } = parts;
 
   const terminalEvent = (document: RunDocument, outcome: RunOutcome, input: unknown, log: Logger): RunEventInput => {
     const kind = kinds.get(document.kind);
@@ -93,23 +100,22 @@ export function createEndings(parts: {
     const kind = kinds.get(document.kind);
     // A kind that is gone may have to settle the run when it is back.
     const settles = kind === undefined || kind.settled !== undefined;
-    const mine = () => ({ _id: document._id, holder: holder(), open: true });
-    const concluded = await persist(clock, () =>
-      store.runs.in(document).update(mine(), {
-        $set: {
-          status: stored.status,
-          finishedAt: new Date(clock.now()),
-          ...(stored.status === 'succeeded' && stored.result.json !== undefined && { result: stored.result.json }),
-          ...(stored.status === 'succeeded' && stored.result.file !== undefined && { resultFile: stored.result.file }),
-          ...(stored.status === 'failed' && {
-            error: JSON.stringify(stored.error),
-            ...(document.search !== undefined && { errorText: errorText(stored.error) }),
-          }),
-        },
-        ...(!settles && { $unset: CLOSED }),
+    const set = {
+      status: stored.status,
+      finishedAt: new Date(clock.now()),
+      ...(stored.status === 'succeeded' && stored.result.json !== undefined && { result: stored.result.json }),
+      ...(stored.status === 'succeeded' && stored.result.file !== undefined && { resultFile: stored.result.file }),
+      ...(stored.status === 'failed' && {
+        error: JSON.stringify(stored.error),
+        ...(document.search !== undefined && { errorText: errorText(stored.error) }),
       }),
+    };
+    const isEnded = await persist(clock, () =>
+      writer.end(document, holder(), { set, ...(!settles && { unset: CLOSED }) }),
     );
-    if (!concluded || !settles || !kind) return concluded;
+    if (!isEnded) return undefined;
+    const concluded = settles ? { ...document, ...set } : closed({ ...document, ...set });
+    if (!settles || !kind) return concluded;
     const given = known ?? {
       input: await values.load(document, inputOf(document)),
       outcome:
@@ -118,6 +124,7 @@ export function createEndings(parts: {
           : stored,
     };
     if (!(await settle(document, kind, given, log))) return concluded;
+    const mine = () => ({ _id: document._id, holder: holder(), open: true });
     return persist(clock, () => store.runs.in(document).update(mine(), { $unset: CLOSED }));
   };
 

@@ -12,6 +12,7 @@ import { createHosts, createSoleHost } from './hosts.ts';
 import { createLogWriter, type LogWriter } from './log-writer.ts';
 import { createRunStore } from './model.ts';
 import { DEFAULT_OPTIONS, type RunsOptions } from './options.ts';
+import { createRunWriter } from './run-writer.ts';
 import { createRunService, type Runs } from './runs.ts';
 import { Supervisor } from './supervisor.ts';
 import { createValues } from './values.ts';
@@ -54,9 +55,11 @@ export function createRuns(parts: {
     pollMs: options.pollMs,
   });
   const writer: LogWriter = createLogWriter({ model: store.buckets, buckets, log, clock, writerId: randomUUID() });
+  const runWriter = createRunWriter(store);
   const kinds = new Map<string, RunKind>();
   const endings = createEndings({
     store,
+    writer: runWriter,
     values,
     clock,
     kinds,
@@ -81,5 +84,5 @@ export function createRuns(parts: {
     dispatcher: (begin) => createLocalDispatcher(options.limits, begin),
   });
   for (const kind of parts.kinds ?? []) supervisor.register(kind);
-  return createRunService({ supervisor, store, values, logs, kinds, clock, options });
+  return createRunService({ supervisor, store, writer: runWriter, values, logs, kinds, clock, options });
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { adminRequired } from '../../core/auth.ts';
 import { isDuplicate } from '../../core/data/errors.ts';
+import { requireTenant } from '../../core/data/tenant.ts';
 import type { Principal } from '../../core/principal.ts';
 import type { RunKind } from '../../core/run-kind.ts';
 import { type DispatchJob, tenantBusy } from '../dispatch/dispatcher.ts';
@@ -21,6 +22,7 @@ import {
   toRun,
 } from './model.ts';
 import type { RunsOptions } from './options.ts';
+import type { NewRun, RunWriter } from './run-writer.ts';
 import type { Run, RunService, StartOptions } from './service.ts';
 import type { Supervisor } from './supervisor.ts';
 import { INLINE_BYTES, type StoredValue, type Values } from './values.ts';
@@ -41,13 +43,14 @@ export interface Runs extends RunService {
 export function createRunService(parts: {
   supervisor: Supervisor;
   store: RunStore;
+  writer: RunWriter;
   values: Values;
   logs: EventLogs;
   kinds: ReadonlyMap<string, RunKind>;
   clock: Clock;
   options: RunsOptions;
 }): Runs {
-  const { supervisor, store, values, logs, kinds, clock, options } = parts;
+  const { supervisor, store, writer, values, logs, kinds, clock, options } = parts;
   const { limits, exclusive } = options;
 
   const load = async (document: RunDocument, mostBytes = Number.POSITIVE_INFINITY): Promise<Run> => {
@@ -101,7 +104,7 @@ export function createRunService(parts: {
       if (supervisor.closing) throw shuttingDown();
       if (!kinds.has(kind)) throw runKindUnknown(kind);
       const id = given.id ?? randomUUID();
-      const { tenantId } = principal;
+      const tenantId = requireTenant(principal);
       const logId = given.logId ?? id;
       const events = given.events ?? [];
 
@@ -117,16 +120,17 @@ export function createRunService(parts: {
         const log = await logs.open(principal, logId, { fresh });
         try {
           if (log.nextN === 0 && !fresh) await checkLog(principal, logId);
-          document = await store.runs.in(principal).insert({
+          const run: NewRun = {
             _id: id,
+            tenantId,
             kind,
             logId,
             logStart: log.nextN,
             ownerId: principal.accountId,
             principal: storedPrincipal(principal),
             status: now ? 'running' : 'pending',
-            input: storedInput.json,
-            inputFile: storedInput.file,
+            ...(storedInput.json !== undefined && { input: storedInput.json }),
+            ...(storedInput.file !== undefined && { inputFile: storedInput.file }),
             ...(events.length > 0 && { events: JSON.stringify(events) }),
             attempt: now ? 1 : 0,
             takeovers: 0,
@@ -137,7 +141,9 @@ export function createRunService(parts: {
               search: (given.meta.search ?? '').slice(0, SEARCH_LENGTH).toLowerCase(),
             }),
             ...(place.state !== 'stored' && { holder: supervisor.holder }),
-          });
+          };
+          // An id that was given may be taken: such a run is stored by itself.
+          document = given.id === undefined ? await writer.insert(run) : await store.runs.in(principal).insert(run);
           // From here on the run exists: what fails now does not fail the start, recovery makes up for it.
           if (now) {
             const announced = supervisor.accept(document, place);

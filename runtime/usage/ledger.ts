@@ -62,10 +62,11 @@ export function createLedger(database: Database, log: Logger): Ledger {
     return result;
   };
 
-  const persist = async (work: () => Promise<void>) => {
+  const persist = async (work: () => Promise<unknown>): Promise<void> => {
     for (let attempt = 0; ; attempt += 1) {
       try {
-        return await work();
+        await work();
+        return;
       } catch (error) {
         const pause = error instanceof AppError && error.kind === 'unavailable' ? RETRY_MS[attempt] : undefined;
         if (pause === undefined) throw error;

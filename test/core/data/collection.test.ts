@@ -320,3 +320,16 @@ test('insertMany: trusted documents get id, times and tenant, and are stored as 
   const foreign = { title: title(), tenantId: 'tenant-b' };
   await assert.rejects(notes.in(a).insertMany([foreign], { trusted: true }), TypeError);
 });
+
+test('updateEach: trusted changes go out as they are, within the tenant, and tell how many were there', async () => {
+  const [first, second] = ['trusted first', 'trusted second'];
+  await notes.in(a).insert({ title: first, rank: 1 });
+  await notes.in(b).insert({ title: second, rank: 1 });
+  const set = (title: string, rank: number) => ({ filter: { title }, update: { $set: { rank } } });
+  assert.equal(await notes.in(a).updateEach([set(first, 2), set(second, 2)], { trusted: true }), 1);
+  assert.equal((await notes.in(a).findOne({ title: first }))?.rank, 2);
+  assert.equal((await notes.in(b).findOne({ title: second }))?.rank, 1);
+  assert.equal(await notes.in(a).updateEach([], { trusted: true }), 0);
+  const wrong = [{ filter: { title: first }, update: { $set: { tenantId: 'tenant-b' } } as never }];
+  await assert.rejects(notes.in(a).updateEach(wrong, { trusted: true }), /tenantId/);
+});

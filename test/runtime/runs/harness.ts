@@ -115,7 +115,7 @@ export class ManualClock implements Clock {
   }
 }
 
-const WRITES = new Set(['insert', 'insertMany', 'update', 'updateMany', 'delete', 'write']);
+const WRITES = new Set(['insert', 'insertMany', 'update', 'updateEach', 'updateMany', 'delete', 'write']);
 
 /**
  * A database whose user dies in the middle of its n-th write: the write is carried out or not, nothing after it is, and no call
