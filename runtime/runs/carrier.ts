@@ -19,6 +19,8 @@ export interface Active {
   readonly tenantId: string;
   /** Settled when the first events of the run are stored. */
   readonly announced: PromiseWithResolvers<void>;
+  /** As it was stored when it began. */
+  document?: RunDocument;
   execution?: Execution;
   cancelReason?: string | undefined;
   interrupted?: boolean;

@@ -9,7 +9,7 @@ export async function deleteRuns(
   { store, values }: { store: RunStore; values: Values },
   principal: Principal,
   { kind, subject, id }: { kind: string; subject: string; id?: string },
-  cancel: (document: RunDocument) => Promise<unknown>,
+  supervisor: { cancel(document: RunDocument, reason: string): Promise<unknown>; forget(ids: readonly string[]): void },
 ): Promise<number> {
   const runs = store.runs.in(principal);
   let removed = 0;
@@ -18,9 +18,13 @@ export async function deleteRuns(
       { kind, subject, ...(id !== undefined && { _id: id }) },
       { sort: { createdAt: 1 }, limit: PAGE },
     );
-    await Promise.all(page.filter(({ status }) => !isTerminal(status)).map(cancel));
+    await Promise.all(
+      page.filter(({ status }) => !isTerminal(status)).map((document) => supervisor.cancel(document, 'deleted')),
+    );
     for (const document of page) await deleteLog(store, values, document);
-    removed += await runs.delete({ _id: { $in: page.map(({ _id }) => _id) } });
+    const ids = page.map(({ _id }) => _id);
+    removed += await runs.delete({ _id: { $in: ids } });
+    supervisor.forget(ids);
     if (page.length < PAGE) return removed;
   }
 }

@@ -24,6 +24,7 @@ import {
 import type { RunsOptions } from './options.ts';
 import type { NewRun, RunWriter } from './run-writer.ts';
 import type { Run, RunService, StartOptions } from './service.ts';
+import { stateOf } from './states.ts';
 import type { Supervisor } from './supervisor.ts';
 import { INLINE_BYTES, type StoredValue, type Values } from './values.ts';
 
@@ -38,6 +39,8 @@ export interface Runs extends RunService {
   /** Accepts nothing more, interrupts what runs at its next check-point, stores what is due, and lets go of the runs. */
   close(options?: { timeoutMs?: number }): Promise<void>;
 }
+
+const STATE_FIELDS: (keyof RunDocument)[] = ['kind', 'tenantId', 'ownerId', 'logId', 'status'];
 
 /** The public face: scope of the tenant, storing and reading; the supervisor does the rest. */
 export function createRunService(parts: {
@@ -174,6 +177,14 @@ export function createRunService(parts: {
       return document && load(document);
     },
 
+    async state(principal, runId, { everyTenant = false } = {}) {
+      const known = supervisor.state(runId);
+      const visible = known && (known.tenantId === principal.tenantId || everyTenant);
+      if (visible && (!everyTenant || principal.roles.includes('admin'))) return known;
+      const document = await collectionOf(principal, everyTenant).findOne({ _id: runId }, { fields: STATE_FIELDS });
+      return document && stateOf(document);
+    },
+
     async list(principal, filter, { offset, limit, valueBytes }) {
       const found = await collectionOf(principal, filter.everyTenant).find(listFilter(filter), {
         sort: { createdAt: -1 },
@@ -216,8 +227,7 @@ export function createRunService(parts: {
       }
     },
 
-    delete: (principal, which) =>
-      deleteRuns(parts, principal, which, (document) => supervisor.cancel(document, 'deleted')),
+    delete: (principal, which) => deleteRuns(parts, principal, which, supervisor),
 
     async cancel(principal, runId, reason = 'user_requested') {
       const document = await store.runs.in(principal).get(runId);

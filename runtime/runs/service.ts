@@ -28,6 +28,9 @@ export interface Run {
   leftOut?: readonly ('input' | 'result')[];
 }
 
+/** What polls ask for: a run without its data. */
+export type RunState = Pick<Run, 'id' | 'kind' | 'tenantId' | 'ownerId' | 'logId' | 'status'>;
+
 /** `seq` counts from 0 without gaps within one log. Do not change one: all followers are given the same object. */
 export interface RunEvent {
   logId: string;
@@ -90,6 +93,8 @@ export interface RunService {
   start(principal: Principal, kind: string, input: unknown, options?: StartOptions): Promise<Run>;
   /** @param options.everyTenant all tenants; for administrators only */
   get(principal: Principal, runId: string, options?: { everyTenant?: boolean }): Promise<Run | undefined>;
+  /** As `get`, without input and result; of runs that this process has in hand, or had a moment ago, from memory. */
+  state(principal: Principal, runId: string, options?: { everyTenant?: boolean }): Promise<RunState | undefined>;
   /**
    * Runs that were started with `meta`, newest first.
    *

@@ -11,6 +11,8 @@ import type { LogWriter } from './log-writer.ts';
 import { isTerminal, type RunDocument, type RunStore } from './model.ts';
 import type { RunsOptions } from './options.ts';
 import { createNews, type News, pause, persist } from './patience.ts';
+import type { RunState } from './service.ts';
+import { EndedStates, stateOf } from './states.ts';
 import { Alarm, loadGiven } from './waiting.ts';
 
 export interface Job extends DispatchJob {
@@ -54,6 +56,7 @@ export class Supervisor {
   /** Cancelled in the moment between being stored and entering the queue. */
   readonly #cancelSoon = new Map<string, string>();
   readonly #background = new Set<Promise<void>>();
+  readonly #ended = new EndedStates();
   #recovering: Promise<void> | undefined;
   #recoverAgain = false;
   #recovered = false;
@@ -85,6 +88,18 @@ export class Supervisor {
 
   get running(): number {
     return this.#active.size;
+  }
+
+  /** The state of a run that is being carried out here, or was until lately; undefined when only the store knows. */
+  state(id: string): RunState | undefined {
+    const { document, final } = this.#active.get(id) ?? {};
+    if (final) return stateOf(final);
+    return document ? { ...stateOf(document), status: 'running' } : this.#ended.get(id);
+  }
+
+  /** The runs are removed from the store. */
+  forget(ids: readonly string[]): void {
+    this.#ended.forget(ids);
   }
 
   /** Resolves when this process may hold runs. */
@@ -132,6 +147,8 @@ export class Supervisor {
 
   #deactivate(active: Active): void {
     active.announced.resolve();
+    // Another process may remove a run; nobody would tell this one.
+    if (active.final && this.#options.exclusive) this.#ended.add(active.final);
     // A run that was lost may have been taken up again by this very process.
     if (this.#active.get(active.id) === active) this.#active.delete(active.id);
     this.#news.tell(active.id);
@@ -146,6 +163,7 @@ export class Supervisor {
     try {
       const document = accepted ?? (await persist(this.#clock, () => this.#claimed(job)));
       if (!document) return;
+      active.document = document;
       const done = await carryOut(this.#parts, document, accepted ? 'accepted' : job.origin, active, log);
       if (!done) this.#inBackground(this.#letGo(job));
     } catch (error) {

@@ -1,5 +1,5 @@
 import type { Principal } from '../../../core/principal.ts';
-import type { Run, RunService, RunStatus } from '../../../runtime/runs/service.ts';
+import type { Run, RunService, RunState, RunStatus } from '../../../runtime/runs/service.ts';
 import type { ExecutionInput } from '../engine/engine.ts';
 import {
   ambiguousNode,
@@ -53,12 +53,16 @@ export function createExecutionService(parts: WorkflowParts, graphs: Graphs): Ex
   };
 
   /** The run, and who may read its log: its owner, whoever asks. */
-  const find = async (principal: Principal, executionId: string): Promise<{ run: Run; as: Principal }> => {
-    const run = await runs.get(principal, executionId, { everyTenant: isAdmin(principal) });
+  const seen = <R extends RunState>(principal: Principal, run: R | undefined): { run: R; as: Principal } => {
     const mine = run && (isAdmin(principal) || run.ownerId === principal.accountId);
     if (!run || !mine || run.kind !== RUN_KIND) throw executionNotFound();
     return { run, as: ownerOf(run) };
   };
+  const find = async (principal: Principal, executionId: string) =>
+    seen(principal, await runs.get(principal, executionId, { everyTenant: isAdmin(principal) }));
+  /** Inputs and results may be large; most questions are not about them. */
+  const findState = async (principal: Principal, executionId: string) =>
+    seen(principal, await runs.state(principal, executionId, { everyTenant: isAdmin(principal) }));
 
   return {
     async start(principal, workflowId, inputData, { id, nested } = {}) {
@@ -88,12 +92,12 @@ export function createExecutionService(parts: WorkflowParts, graphs: Graphs): Ex
     get: async (principal, executionId) => executionView((await find(principal, executionId)).run),
 
     async progress(principal, executionId) {
-      const { run, as } = await find(principal, executionId);
+      const { run, as } = await findState(principal, executionId);
       return progressOf(runs, as, run);
     },
 
     async cancel(principal, executionId) {
-      const { run, as } = await find(principal, executionId);
+      const { run, as } = await findState(principal, executionId);
       const cancelled = await runs.cancel(as, run.id, 'cancelled by the user');
       if (!cancelled) throw executionNotFound();
       return executionView(cancelled);
@@ -110,7 +114,7 @@ export function createExecutionService(parts: WorkflowParts, graphs: Graphs): Ex
     },
 
     async approve(principal, executionId, nodeId, { approved, comment = '', data = null, key }) {
-      const { run, as } = await find(principal, executionId);
+      const { run, as } = await findState(principal, executionId);
       const waiting = new Set<string>();
       for await (const { type, data: event } of storedEvents(runs, as, run.logId)) {
         if (event.node_id !== nodeId || typeof event.key !== 'string') continue;
@@ -132,7 +136,7 @@ export function createExecutionService(parts: WorkflowParts, graphs: Graphs): Ex
     },
 
     async logs(principal, executionId, { level, nodeId }, { offset, limit }) {
-      const { run, as } = await find(principal, executionId);
+      const { run, as } = await findState(principal, executionId);
       const items = [];
       let total = 0;
       for await (const event of storedEvents(runs, as, run.logId)) {
@@ -145,7 +149,7 @@ export function createExecutionService(parts: WorkflowParts, graphs: Graphs): Ex
     },
 
     async logSummary(principal, executionId) {
-      const { run, as } = await find(principal, executionId);
+      const { run, as } = await findState(principal, executionId);
       const counted = createSummary();
       for await (const event of storedEvents(runs, as, run.logId)) {
         const line = logLine(event);
@@ -155,7 +159,7 @@ export function createExecutionService(parts: WorkflowParts, graphs: Graphs): Ex
     },
 
     async nodes(principal, executionId) {
-      const { run, as } = await find(principal, executionId);
+      const { run, as } = await findState(principal, executionId);
       const states = createNodeStates();
       for await (const event of storedEvents(runs, as, run.logId)) states.add(event);
       return states.end();
@@ -203,7 +207,7 @@ export function executionView(run: Run): Execution {
   };
 }
 
-async function progressOf(runs: RunService, as: Principal, run: Run): Promise<ExecutionProgress> {
+async function progressOf(runs: RunService, as: Principal, run: RunState): Promise<ExecutionProgress> {
   const status = STATUS[run.status];
   if (status === 'completed') return { status, progress: 100, currentNode: null };
   const last = await runs.lastEvent(as, run.logId, ['status']);

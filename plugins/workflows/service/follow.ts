@@ -1,10 +1,10 @@
 import type { Principal } from '../../../core/principal.ts';
-import type { Run, RunEvent, RunService } from '../../../runtime/runs/service.ts';
+import type { RunEvent, RunService, RunState } from '../../../runtime/runs/service.ts';
 
 const TERMINAL = 'execution_finished';
 const PAGE = 1000;
 
-export const hasEnded = ({ status }: Run): boolean =>
+export const hasEnded = ({ status }: RunState): boolean =>
   status === 'succeeded' || status === 'failed' || status === 'cancelled';
 
 /**
@@ -14,7 +14,7 @@ export const hasEnded = ({ status }: Run): boolean =>
 export async function followRun(
   runs: RunService,
   principal: Principal,
-  run: Run,
+  run: RunState,
   from: number,
   signal?: AbortSignal,
 ): Promise<AsyncIterable<RunEvent>> {

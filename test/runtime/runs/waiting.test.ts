@@ -267,3 +267,35 @@ test('lists: by kind, subject, owner, status and text, newest first; all tenants
   const left = await runs.database.connection.collection('run_log').distinct('logId');
   assert.deepEqual(left.sort(), [ids[1], ids[2], hidden.id].sort());
 });
+
+test('state: what a run is up to without its data, from its begin to its deletion, within its tenant', async (t) => {
+  const begun = gate();
+  const kind = kindOf(async ({ given }) => {
+    begun.resolve();
+    return given('a') ? 'x'.repeat(1000) : new RunWaiting([{ key: 'a' }]);
+  });
+  const runs = await openRuns(t, { kinds: [kind] });
+  const { id } = await runs.start(me, 'scripted', 'y'.repeat(1000), { meta: { subject: 'thing' } });
+  const status = async (who = me) => (await runs.state(who, id))?.status;
+  assert.equal(await status(), 'running');
+  const stranger = user('tenant-b');
+  assert.equal(await status(stranger), undefined);
+  await resting(runs, id);
+  assert.equal(await status(), 'waiting');
+  await runs.signal(me, id, 'a', null);
+  await runs.ended(me, id);
+  assert.deepEqual(await runs.state(me, id), {
+    id,
+    kind: 'scripted',
+    tenantId: me.tenantId,
+    ownerId: me.accountId,
+    logId: id,
+    status: 'succeeded',
+  });
+  assert.equal(await status(stranger), undefined);
+  await assert.rejects(runs.state(stranger, id, { everyTenant: true }), { code: 'ADMIN_REQUIRED' });
+  const admin = { ...stranger, roles: ['user', 'admin'] as ('user' | 'admin')[] };
+  assert.equal((await runs.state(admin, id, { everyTenant: true }))?.status, 'succeeded');
+  await runs.delete(me, { kind: 'scripted', subject: 'thing' });
+  assert.equal(await status(), undefined);
+});
