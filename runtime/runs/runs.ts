@@ -146,7 +146,8 @@ export function createRunService(parts: {
             ...(place.state !== 'stored' && { holder: supervisor.holder }),
           };
           // An id that was given may be taken: such a run is stored by itself.
-          document = given.id === undefined ? await writer.insert(run) : await store.runs.in(principal).insert(run);
+          const mayBeTaken = given.id !== undefined && given.fresh !== true;
+          document = mayBeTaken ? await store.runs.in(principal).insert(run) : await writer.insert(run);
           // From here on the run exists: what fails now does not fail the start, recovery makes up for it.
           if (now) {
             const announced = supervisor.accept(document, place);
