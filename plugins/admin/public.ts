@@ -2,7 +2,7 @@ import type { AuditEntry } from '../../core/audit.ts';
 import type { Page } from '../../core/http/route.ts';
 import type { Principal } from '../../core/principal.ts';
 import { defineService } from '../../core/service.ts';
-import type { Account, AccountStatistics, AccountStatus } from '../auth/public.ts';
+import type { Account, AccountService, AccountStatistics, AccountStatus } from '../auth/public.ts';
 import type { ConversationStatistics } from '../conversations/public.ts';
 import type { KnowledgeStatistics } from '../knowledge/public.ts';
 
@@ -48,18 +48,7 @@ export interface Statistics {
 
 /** Accounts and figures for administrators. @throws {AppError} ADMIN_REQUIRED (forbidden) */
 export interface AdminService {
-  accounts(
-    principal: Principal,
-    query: {
-      status?: AccountStatus;
-      /** In email and names. */
-      keyword?: string;
-      offset: number;
-      limit: number;
-      sortBy?: 'createdAt' | 'lastLoginAt' | 'email';
-      sortOrder?: 'asc' | 'desc';
-    },
-  ): Promise<Page<ManagedAccount>>;
+  accounts(principal: Principal, query: Parameters<AccountService['list']>[1]): Promise<Page<ManagedAccount>>;
   /** @throws {AppError} ACCOUNT_NOT_FOUND, OWN_ACCOUNT (conflict) */
   setStatus(principal: Principal, accountId: string, status: AccountStatus): Promise<void>;
   statistics(principal: Principal): Promise<Statistics>;

@@ -1,5 +1,5 @@
-import type { Failure, Language } from '../../core/contracts/contract.ts';
-import { AppError, type ErrorKind } from '../../core/errors.ts';
+import { COMMON_STATUS, type Failure, type Language } from '../../core/contracts/contract.ts';
+import { AppError } from '../../core/errors.ts';
 
 export const tooManySessions = () =>
   new AppError(
@@ -33,26 +33,13 @@ export const methodRefused = (method: string) =>
     en: `${method} is not allowed here`,
   });
 
-const STATUS: Partial<Record<ErrorKind, number>> = {
-  invalid: 400,
-  malformed: 400,
-  unauthenticated: 401,
-  forbidden: 403,
-  not_found: 404,
-  method_not_allowed: 405,
-  too_large: 413,
-  rate_limited: 429,
-  quota_exceeded: 403,
-  unavailable: 503,
-};
-
 /** The protocol's number for a session that is not there. */
 const SESSION_NOT_FOUND = -32001;
 const REFUSED = -32000;
 
 /** An error of a request as a whole, in the form of JSON-RPC. */
 export function failureOf(error: AppError, language: Language): Failure {
-  const status = STATUS[error.kind] ?? 500;
+  const status = COMMON_STATUS[error.kind];
   return {
     status,
     body: {

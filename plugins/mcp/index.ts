@@ -50,10 +50,10 @@ export default definePlugin({
         sessions,
         origins: config.origins,
         audit,
-        async tools(principal) {
+        async tools(principal, named = '') {
           const [asking, running] = await Promise.all([
-            completions ? askTools(completions, principal) : [],
-            workflows && executions ? runTools({ workflows, executions }, principal) : [],
+            completions && !named.startsWith('run_') ? askTools(completions, principal) : [],
+            workflows && executions && !named.startsWith('ask_') ? runTools({ workflows, executions }, principal) : [],
           ]);
           return [...asking, ...running];
         },

@@ -7,8 +7,8 @@ import type { Caller } from './caller.ts';
 import { failureResult, type Progress, type ServedTool } from './tools/tool.ts';
 
 export interface ServerParts {
-  /** The tools of a caller. */
-  tools(principal: Principal): Promise<ServedTool[]>;
+  /** The tools of a caller, or at least the one of a name. */
+  tools(principal: Principal, named?: string): Promise<ServedTool[]>;
   /** Who sent the message that came with this. */
   callerOf(auth: AuthInfo | undefined): Caller;
   audit: AuditService | undefined;
@@ -41,7 +41,9 @@ export function createMcpServer(parts: ServerParts, closed: () => boolean): Serv
 
   server.setRequestHandler(CallToolRequestSchema, async ({ params }, { authInfo, signal, sendNotification }) => {
     const caller = parts.callerOf(authInfo);
-    const tool = (await parts.tools(caller.principal)).find(({ definition }) => definition.name === params.name);
+    const tool = (await parts.tools(caller.principal, params.name)).find(
+      ({ definition }) => definition.name === params.name,
+    );
     if (tool === undefined) throw new McpError(ErrorCode.InvalidParams, `There is no tool ${params.name}`);
     if (calls >= MAX_CALLS) throw new McpError(ErrorCode.InvalidRequest, `More than ${MAX_CALLS} calls at once`);
     calls += 1;

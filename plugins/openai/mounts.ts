@@ -8,7 +8,7 @@ import { type CompletionRequest, readRequest } from './request.ts';
 import { chunksOf, completionObject, modelObject } from './wire.ts';
 
 /** Requests may carry pictures. */
-const MAX_BODY_BYTES = 20 << 20;
+const MAX_BODY_BYTES = 10 << 20;
 /** How long a stream waits for the first word, so that what fails before it can be told by a status. */
 const FIRST_WORD_MS = 10_000;
 const KEY = /^[\x21-\x7e]{1,255}$/;

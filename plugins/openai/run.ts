@@ -29,7 +29,7 @@ export interface CompletionInput {
   /** Look into the documents of this agent. */
   documentsOf?: string;
   language: Language;
-  /** Of the whole request, to tell another one under the same key. */
+  /** Of a request with a key, to tell another one under the same; otherwise empty. */
   digest: string;
 }
 

@@ -68,7 +68,7 @@ function inputOf(
   { models }: Pick<CompletionParts, 'models'>,
   found: Found,
   request: CompletionRequest,
-  { language }: CompletionOptions,
+  { language, key }: CompletionOptions,
 ): CompletionInput {
   const { system, history, message, images, tools, toolChoice, responseFormat, stop, mode, stream } = request;
   const { temperature, maxTokens } = request;
@@ -88,8 +88,7 @@ function inputOf(
     ...(mode && { mode }),
     toolIntents: false,
   };
-  const { stream: _stream, includeUsage: _includeUsage, ...content } = request;
-  const digest = createHash('sha256').update(JSON.stringify(content)).digest('hex');
+  const digest = key === undefined ? '' : digestOf(request);
   if ('model' in found) {
     // Wrong JSON may be corrected once, where nothing of it has been sent yet.
     const maxIterations = responseFormat?.type === 'json' && !stream ? 2 : 1;
@@ -114,6 +113,11 @@ function inputOf(
     language,
     digest,
   };
+}
+
+/** The same for requests that want the same answer, in whatever way it is sent. */
+function digestOf({ stream: _stream, includeUsage: _includeUsage, ...content }: CompletionRequest): string {
+  return createHash('sha256').update(JSON.stringify(content)).digest('hex');
 }
 
 /** An agent of the catalogue answers with the first of its models that has credentials, else with the server's default. */

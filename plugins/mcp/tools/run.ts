@@ -10,6 +10,8 @@ export interface WorkflowParts {
 
 const PAGE = 100;
 const MAX_WORKFLOWS = 300;
+/** Results up to so many characters are sent as data, too. */
+const MAX_STRUCTURED = 100_000;
 
 /** `run_<workflow>`: the published workflows of the caller. */
 export async function runTools(parts: WorkflowParts, principal: Principal): Promise<ServedTool[]> {
@@ -90,5 +92,6 @@ function resultOf({ id, status, outputData, error }: Execution, { caller }: Call
   const values = Object.values(outputData ?? {});
   const [only] = values;
   const text = values.length === 1 && typeof only === 'string' ? only : JSON.stringify(outputData ?? {});
-  return textResult(text, { 'koagent/execution-id': id });
+  const result = textResult(text, { 'koagent/execution-id': id });
+  return outputData === null || text.length > MAX_STRUCTURED ? result : { ...result, structuredContent: outputData };
 }

@@ -150,6 +150,7 @@ describe('mcp', () => {
       },
     });
     assert.equal(textOf(result), 'hello!');
+    assert.deepEqual((result as CallToolResult).structuredContent, { said: 'hello!' });
     assert.deepEqual(
       progress,
       [...progress].sort((a, b) => a - b),

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import OpenAI, { APIError } from 'openai';
 import type { Principal } from '../../../core/principal.ts';
@@ -422,6 +425,35 @@ describe('the official openai client', () => {
     await failure(client.chat.completions.create({ model: 'gpt-4o', messages: HELLO }, { headers: failing }));
     const retried = await client.chat.completions.create({ model: 'gpt-4o', messages: HELLO }, { headers: failing });
     assert.equal(retried.choices[0]?.message.content, 'now it works');
+  });
+
+  test('Idempotency-Key: an answer is finished over a restart of the server', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'koagent-openai-'));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    const env = { KOAGENT_DATA_DIR: folder, OPENAI_BASE_URL: upstream.url, OPENAI_API_KEY: 'sk-test-0123456789' };
+    const before = await startTestServer(t, env);
+    const { token: apiKey } = await apiAccount(before.server, 'restarted');
+    const ask = (url: string) =>
+      new OpenAI({ apiKey, baseURL: `${url}/v1`, maxRetries: 0 }).chat.completions.create(
+        { model: 'gpt-4o', messages: HELLO },
+        { headers: { 'Idempotency-Key': 'once' } },
+      );
+    const gate = Promise.withResolvers<void>();
+    t.after(() => gate.resolve());
+    upstream.reply({ text: ['never', ' seen'], afterFirst: gate.promise });
+    const asked = upstream.nextRequest();
+    const lost = ask(before.url);
+    lost.catch(() => undefined);
+    await asked;
+    await before.server.close();
+    await assert.rejects(lost);
+    upstream.reply({ text: 'after the restart' });
+    const after = await startTestServer(t, env);
+    const requests = upstream.requests.length;
+    const answer = await ask(after.url);
+    assert.equal(answer.choices[0]?.message.content, 'after the restart');
+    assert.ok(upstream.requests.length - requests <= 1, 'by the run that was under way, not by another one');
+    assert.equal((await ask(after.url)).id, answer.id);
   });
 
   test('agents: of the catalogue by id, the caller’s own by number and name, nobody else’s', async () => {
