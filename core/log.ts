@@ -21,6 +21,8 @@ const SECRETS = new Set([
   'secret',
   'jwtsecret',
 ]);
+/** Lines share their writes; the last ones of a process that is killed are lost. */
+const FLUSH_MS = 50;
 /** Deeper values are cut: a log line is no dump. */
 const MAX_DEPTH = 6;
 
@@ -34,7 +36,7 @@ export const createLogger = (level: LogLevel, destination?: pino.DestinationStre
       // A walk over the few fields of a line is several times cheaper than pino's own redaction by path.
       formatters: { level: (label) => ({ level: label }), log: (fields) => withoutSecrets(fields, 0) as typeof fields },
     },
-    destination ?? pino.destination({ dest: 1, sync: false }),
+    destination ?? pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: FLUSH_MS }),
   );
 
 function withoutSecrets(value: unknown, depth: number): unknown {

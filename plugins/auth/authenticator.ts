@@ -25,11 +25,11 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   return {
     async check(value) {
       if (value === undefined || value === '') return { kind: 'none' };
-      if (!looksLikeJwt(value)) {
+      const claims = signer.verify(value, 'access');
+      if (!claims && !looksLikeJwt(value)) {
         const identity = await apiTokens.check(value);
         return identity ? { kind: 'api', identity } : { kind: 'invalid', audience: [], jwt: false };
       }
-      const claims = signer.verify(value, 'access');
       if (!claims) return { kind: 'invalid', audience: claimedAudience(value), jwt: true };
       const { accountId, loginId, tokenId, audience } = claims;
       const [account, open] = await Promise.all([accounts.get(accountId), logins.isOpen(loginId, accountId)]);

@@ -3,6 +3,8 @@ import jwt from 'jsonwebtoken';
 import { CONTRACT_NAMES, type ContractName } from '../../core/contracts/contract.ts';
 
 const ALGORITHM = 'HS256';
+/** Tokens that need not be looked at again; a few hundred bytes each. */
+const MAX_KNOWN = 5000;
 
 export type TokenType = 'access' | 'refresh';
 
@@ -27,6 +29,30 @@ export interface TokenSigner {
 export function createTokenSigner(secret: string, now: () => number = Date.now): TokenSigner {
   // Text would be tried as a public key first, with every token.
   const key = createSecretKey(secret, 'utf8');
+  /** Tokens that were found good: what they say holds until they expire. The oldest make room. */
+  const good = new Map<string, { claims: TokenClaims; exp: number }>();
+
+  const verified = (token: string): { claims: TokenClaims; exp: number } | undefined => {
+    const seconds = Math.floor(now() / 1000);
+    const known = good.get(token);
+    if (known && known.exp > seconds) return known;
+    good.delete(token);
+    if (!looksLikeJwt(token)) return undefined;
+    let payload: unknown;
+    try {
+      payload = jwt.verify(token, key, { algorithms: [ALGORITHM], clockTimestamp: seconds });
+    } catch (error) {
+      if (error instanceof jwt.JsonWebTokenError) return undefined;
+      throw error;
+    }
+    const read = readClaims(payload);
+    if (!read) return undefined;
+    good.set(token, read);
+    const [oldest] = good.keys();
+    if (good.size > MAX_KNOWN && oldest !== undefined) good.delete(oldest);
+    return read;
+  };
+
   return {
     sign({ type, accountId, tokenId = randomUUID(), loginId, audience, tenants }, lifetimeSeconds) {
       const iat = Math.floor(now() / 1000);
@@ -44,21 +70,13 @@ export function createTokenSigner(secret: string, now: () => number = Date.now):
     },
 
     verify(token, type) {
-      if (!looksLikeJwt(token)) return undefined;
-      let payload: unknown;
-      try {
-        payload = jwt.verify(token, key, { algorithms: [ALGORITHM], clockTimestamp: Math.floor(now() / 1000) });
-      } catch (error) {
-        if (error instanceof jwt.JsonWebTokenError) return undefined;
-        throw error;
-      }
-      const claims = readClaims(payload);
+      const claims = verified(token)?.claims;
       return claims?.type === type ? claims : undefined;
     },
   };
 }
 
-function readClaims(payload: unknown): TokenClaims | undefined {
+function readClaims(payload: unknown): { claims: TokenClaims; exp: number } | undefined {
   if (typeof payload !== 'object' || payload === null) return undefined;
   const { typ, sub, jti, lid, aud, tenants, exp } = payload as Record<string, unknown>;
   if (typ !== 'access' && typ !== 'refresh') return undefined;
@@ -71,7 +89,10 @@ function readClaims(payload: unknown): TokenClaims | undefined {
   if (tenants !== undefined && !(Array.isArray(tenants) && tenants.every((tenant) => typeof tenant === 'string'))) {
     return undefined;
   }
-  return { type: typ, accountId: sub, tokenId: jti, loginId: lid, audience, ...(tenants && { tenants }) };
+  return {
+    claims: { type: typ, accountId: sub, tokenId: jti, loginId: lid, audience, ...(tenants && { tenants }) },
+    exp,
+  };
 }
 
 const contractsIn = (audience: unknown): ContractName[] => {

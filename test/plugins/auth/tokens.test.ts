@@ -94,3 +94,15 @@ test('looksLikeJwt and claimedAudience: tell the form only', () => {
   for (const none of ['a.b.c', 'x', forge({}, { aud: { $x: 1 } }), forge({}, [])])
     assert.deepEqual(claimedAudience(none), []);
 });
+
+test('a token that was found good before is still refused once it has expired, and as another type', () => {
+  let now = 1_700_000_000_000;
+  const signer = createTokenSigner('x'.repeat(32), () => now);
+  const token = signer.sign({ type: 'access', accountId: 'a', loginId: 'l', audience: ['lowcode'] }, 60);
+  assert.equal(signer.verify(token, 'access')?.accountId, 'a');
+  assert.equal(signer.verify(token, 'access')?.accountId, 'a');
+  assert.equal(signer.verify(token, 'refresh'), undefined);
+  assert.equal(signer.verify(`${token}x`, 'access'), undefined);
+  now += 61_000;
+  assert.equal(signer.verify(token, 'access'), undefined);
+});
