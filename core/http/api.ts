@@ -235,7 +235,7 @@ export function createApi({ routeSets, numbers, authenticator, limiter, audit }:
     },
 
     async refuse(ctx) {
-      const path = ctx.path.replace(/^\/api\/v1/, '').replace(/\/+$/, '');
+      const path = ctx.path.replace(/^\/api\/v1/, '').replace(/\/$/, '');
       const segments = path.split('/').slice(1);
       const known = [...byShape].filter(([shape]) => matches(shape, segments));
       const methods = new Set(known.flatMap(([, found]) => [...found]));
@@ -278,7 +278,10 @@ function ownersOf(shapes: readonly (readonly [string, ReadonlySet<string>])[]): 
 
 const matches = (shape: string, segments: readonly string[]) => {
   const parts = shape.split('/').slice(1);
-  return parts.length === segments.length && parts.every((part, at) => part === ':' || part === segments[at]);
+  return (
+    parts.length === segments.length &&
+    parts.every((part, at) => (part === ':' ? segments[at] !== '' : part === segments[at]))
+  );
 };
 
 function collectEndpoints(routeSets: readonly RouteSet[]): Map<string, Map<ContractName, Endpoint>> {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import Router from '@koa/router';
 import Koa, { type Context, type Middleware } from 'koa';
 import type { Language } from '../contracts/contract.ts';
@@ -49,6 +49,8 @@ export interface HttpServerOptions extends ApiOptions {
   sockets?: readonly SocketRoute[];
   mounts?: readonly Mount[];
   version: string;
+  /** How long a body may stand still before its connection is ended; 60 s. */
+  bodyIdleMs?: number;
   /** What is not ready right now, by part. */
   notReady(): Promise<Record<string, string>>;
 }
@@ -123,9 +125,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
     socket.end(`HTTP/1.1 ${status}\r\nX-Trace-Id: ${randomUUID()}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   });
-  // Slow clients may not hold a connection without sending their request.
+  // Slow clients may not hold a connection without sending their request; a slow line may take its time for a large file.
   server.headersTimeout = 30_000;
-  server.requestTimeout = 120_000;
+  server.requestTimeout = 1_800_000;
+  server.prependListener('request', (request, response) =>
+    endIdleBody(request, response, options.bodyIdleMs ?? 60_000),
+  );
   return {
     server,
     api,
@@ -151,6 +156,15 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       clearTimeout(timer);
     },
   };
+}
+
+/** Ends a connection on which nothing moves while a body is due. */
+function endIdleBody(request: IncomingMessage, response: ServerResponse, idleMs: number): void {
+  const { headers, socket } = request;
+  if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return;
+  socket.setTimeout(idleMs);
+  // What comes after the answer is the pause between two requests, which has a limit of its own.
+  request.once('end', () => response.writableFinished || socket.setTimeout(0));
 }
 
 const cannotListen = (host: string, port: number, error: NodeJS.ErrnoException) =>

@@ -45,6 +45,7 @@ export async function serveRoutes(
   sockets: SocketRoute[] = [],
   audit?: AuditService,
   mounts: Mount[] = [],
+  bodyIdleMs = 60_000,
 ): Promise<TestHttp> {
   const known = new Map<string, number>();
   const http = createHttpServer({
@@ -54,6 +55,7 @@ export async function serveRoutes(
     mounts,
     log: createLogger('silent'),
     version: '1.0.0',
+    bodyIdleMs,
     http: {
       origins: [],
       trustProxy: false,

@@ -343,6 +343,7 @@ test('bodies: what cannot be read is told in the contract’s form', async (t) =
 test('paths: slashes, HEAD, OPTIONS, unknown ones and wrong methods', async (t) => {
   const { call, url } = await serveRoutes(t, dialects, { origins: ['https://app.example'] });
   assert.equal((await call('GET', '/projects/', { token: 'user' })).status, 200);
+  assert.equal((await call('GET', '/projects//', { token: 'user' })).status, 404);
   assert.equal((await call('HEAD', '/projects', { token: 'user' })).status, 200);
   assert.equal((await call('OPTIONS', '/projects')).status, 204);
   const wrong = await call('DELETE', '/tasks/task_1', { token: 'user:research' });

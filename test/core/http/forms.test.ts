@@ -32,8 +32,15 @@ const form = (...parts: Buffer[]) => ({
 const field = (name: string, value: string | Buffer, ...head: string[]) =>
   part([`Content-Disposition: form-data; name="${name}"`, ...head], value);
 
+/** The server clears up after the client has seen the end of its connection. */
+async function nothingLeft(left: () => string[]): Promise<void> {
+  const until = Date.now() + 5000;
+  while (left().length > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(left(), []);
+}
+
 /** A route that tells what came; temporary files of the test lie in a folder of their own. */
-async function serve(t: TestContext) {
+async function serve(t: TestContext, bodyIdleMs?: number) {
   const folder = mkdtempSync(join(tmpdir(), 'koagent-test-'));
   const before = process.env.TMPDIR;
   process.env.TMPDIR = folder;
@@ -43,7 +50,7 @@ async function serve(t: TestContext) {
     rmSync(folder, { recursive: true, force: true });
   });
   const seen: { mode: string; folderMode: string; content: string }[] = [];
-  const { call, url } = await serveRoutes(t, [
+  const routes = [
     defineRoutes('tasks', {
       tag: { zh: 'test', en: 'test' },
       codes: {},
@@ -78,7 +85,8 @@ async function serve(t: TestContext) {
         }),
       ],
     }),
-  ]);
+  ];
+  const { call, url } = await serveRoutes(t, routes, {}, [], undefined, [], bodyIdleMs);
   const send = async (...parts: Buffer[]) => {
     const { status, body } = await call('POST', '/files/upload', form(...parts));
     return status === 200 ? { name: body.name, size: body.size, dir: body.dir } : { status, error: body.error };
@@ -161,9 +169,7 @@ test('temporary files: nobody else can read them, and none is left', async (t) =
   while (left().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   socket.destroy();
   await once(socket, 'close');
-  const until = Date.now() + 5000;
-  while (left().length > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
-  assert.deepEqual(left(), []);
+  await nothingLeft(left);
 });
 
 test('too many fields and files are refused, and the message says so', async (t) => {
@@ -269,4 +275,40 @@ test('forms that are none: no boundary, another one, an end that is missing', as
   assert.equal(await send(`multipart/form-data; boundary=${B}`, whole.slice(0, -2)), 400);
   assert.equal(await send(`multipart/form-data; boundary=${B}`, `--${B}x\r\n\r\nx\r\n--${B}--`), 400);
   assert.equal(await send(`multipart/form-data; boundary=${B}`, 'x'), 400);
+});
+
+test('a body that stands still ends its connection, one that comes slowly does not', async (t) => {
+  const { url, seen, left } = await serve(t, 300);
+  const { port } = new URL(url);
+  const body = Buffer.concat([
+    part(['Content-Disposition: form-data; name="file"; filename="a.txt"'], 'slow'),
+    Buffer.from(`--${B}--\r\n`),
+  ]);
+  const begin = (connection: string) => {
+    const socket = connect(Number(port), '127.0.0.1').setNoDelay();
+    socket.write(
+      `POST /api/v1/files/upload HTTP/1.1\r\nHost: x\r\nConnection: ${connection}\r\nAuthorization: Bearer api\r\nContent-Type: multipart/form-data; boundary=${B}\r\nContent-Length: ${body.length}\r\n\r\n`,
+    );
+    return socket;
+  };
+  const still = begin('close');
+  still.write(body.subarray(0, 60));
+  still.resume();
+  await once(still, 'close');
+  await nothingLeft(left);
+  assert.equal(seen.length, 0);
+
+  const slow = begin('keep-alive');
+  for (let at = 0; at < body.length; at += 20) {
+    slow.write(body.subarray(at, at + 20));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  const [first] = await once(slow, 'data');
+  assert.match(String(first), /^HTTP\/1.1 200 /);
+  assert.equal(seen.at(-1)?.content, 'slow');
+  // The pause before the next request is none of its business.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  slow.write('GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  const [second] = await once(slow, 'data');
+  assert.match(String(second), /^HTTP\/1.1 200 /);
 });
