@@ -25,25 +25,28 @@ export function createBatches<Kind extends string>(
   let waiting: { kind: Kind; text: string } | undefined;
   let timer: NodeJS.Timeout | undefined;
   let sentAt = Number.NEGATIVE_INFINITY;
-  const flush = () => {
+  const flush = (last: boolean) => {
     clearTimeout(timer);
     timer = undefined;
     if (waiting === undefined) return;
     const { kind, text } = waiting;
-    waiting = undefined;
+    // Half a sign is none that anybody could store or show; its other half comes with the next piece.
+    const ready = last || !/[\ud800-\udbff]$/.test(text) ? text : text.slice(0, -1);
+    waiting = ready === text ? undefined : { kind, text: text.slice(-1) };
+    if (ready === '') return;
     sentAt = performance.now();
-    send(kind, text);
+    send(kind, ready);
   };
   return {
     add(kind, piece) {
-      if (waiting !== undefined && waiting.kind !== kind) flush();
+      if (waiting !== undefined && waiting.kind !== kind) flush(true);
       if (waiting === undefined) waiting = { kind, text: piece };
       else waiting.text += piece;
       const { ms, chars } = typeof limits === 'function' ? limits() : limits;
       const due = sentAt + ms - performance.now();
-      if (due <= 0 || waiting.text.length >= chars) flush();
-      else timer ??= setTimeout(flush, due);
+      if (due <= 0 || waiting.text.length >= chars) flush(false);
+      else timer ??= setTimeout(flush, due, false);
     },
-    flush,
+    flush: () => flush(true),
   };
 }
