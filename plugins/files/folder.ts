@@ -131,7 +131,7 @@ export function createFolder(base: string): Folder {
     let at = base;
     for (const [index, part] of parts.entries()) {
       const next = join(at, part);
-      await mkdir(next).catch((error: NodeJS.ErrnoException) => {
+      await mkdir(next, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EEXIST') throw error;
       });
       at = await realpath(next);
@@ -238,7 +238,7 @@ export async function writeDraft(
   maxBytes: number,
 ): Promise<Draft> {
   return onDisk('', async () => {
-    await mkdir(drafts, { recursive: true });
+    await mkdir(drafts, { recursive: true, mode: 0o700 });
     const path = join(drafts, randomUUID());
     const handle = await open(path, 'wx', 0o600);
     try {

@@ -82,5 +82,9 @@ export function withoutUploads(parts: string[]): string[] {
   return parts[0] === UPLOADS ? parts.slice(1) : parts;
 }
 
+/** A path as clients are told it: what is itself called as that folder would otherwise be taken for it. */
+export const toldPath = (parts: readonly string[]): string =>
+  (parts[0] === UPLOADS ? [UPLOADS, ...parts] : parts).join('/');
+
 /** The folder of the file API inside the project directory. */
 export const UPLOADS = 'user_upload';

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { FileTooBigError, PathIllegalError, PathMissingError } from './errors.ts';
-import { cleanName, newPathParts, pathParts, UPLOADS, withoutUploads } from './names.ts';
+import { cleanName, newPathParts, pathParts, toldPath, UPLOADS, withoutUploads } from './names.ts';
 import type { FileService } from './public.ts';
 import type { FileStore } from './store.ts';
 import { readTree } from './tree.ts';
@@ -13,13 +13,13 @@ export function createFileService(store: FileStore): FileService {
       const folder = await store.uploads(principal);
       const items = await folder.entries(parts);
       return {
-        base: parts.join('/'),
+        base: toldPath(parts),
         items: items.map(({ name, isDirectory, size, modifiedAt }) => ({
           name,
           isDirectory,
           size,
           modifiedAt,
-          path: [...parts, name].join('/'),
+          path: toldPath([...parts, name]),
         })),
       };
     },
@@ -35,7 +35,7 @@ export function createFileService(store: FileStore): FileService {
         await store.discard(draft);
         throw error;
       }
-      return { path: parts.join('/'), filename, size: draft.size, sha256: draft.sha256 };
+      return { path: toldPath(parts), filename, size: draft.size, sha256: draft.sha256 };
     },
 
     async download(principal, path) {

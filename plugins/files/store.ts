@@ -89,7 +89,7 @@ export function createFileStore(options: StoreOptions): FileStore {
     recount: ({ accountId }) => usage.forget(accountId),
 
     async sweep() {
-      await mkdir(drafts, { recursive: true });
+      await mkdir(drafts, { recursive: true, mode: 0o700 });
       for (const name of await readdir(drafts)) {
         const path = join(drafts, name);
         const found = await stat(path).catch(() => undefined);

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { createHash, randomUUID } from 'node:crypto';
-import { link, mkdir, readdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { link, mkdir, readdir, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fromBuffer } from 'yauzl';
@@ -196,14 +195,27 @@ test('upload: no file, another body, a large file', async () => {
   assert.ok(!(await readdir(folder('user_upload'))).includes('big.bin'));
 });
 
-test('upload: of several files in one form the first is taken, and nothing is left of the others', async () => {
+test('upload: of several files in one form the first is taken', async () => {
   const form = new FormData();
-  const other = randomUUID();
-  for (const content of ['first', other, other]) form.append('file', new Blob([content]), 'several.txt');
+  for (const content of ['first', 'other', 'other']) form.append('file', new Blob([content]), 'several.txt');
   assert.equal((await server.call('POST', '/files/upload', { token, body: form })).status, 200);
   assert.equal((await get('/files/download?path=several.txt')).text, 'first');
-  const temporary = (await readdir(tmpdir())).filter((name) => /^[a-z0-9]{20,30}$/.test(name));
-  for (const name of temporary) assert.notEqual(await readFile(join(tmpdir(), name), 'utf8').catch(() => ''), other);
+});
+
+test('upload: what is called as the folder itself can be had by the path that is told', async () => {
+  const { body } = await upload('user_upload', 'a file of that name');
+  assert.equal(body.path, 'user_upload/user_upload');
+  const { items } = (await list()).body;
+  assert.ok(items.some(({ path }: { path: string }) => path === body.path));
+  assert.equal((await get(`/files/download?path=${body.path}`)).text, 'a file of that name');
+  assert.equal((await upload('x.txt', 'x', { dir: 'user_upload' })).body.path, 'x.txt');
+});
+
+test('files lie where no other user of the machine can read them', async () => {
+  await upload('private.txt', 'x', { dir: 'new/deep' });
+  for (const path of [folder('user_upload', 'new', 'deep'), folder(), join(server.dataDir, 'files', '.drafts')])
+    assert.equal((await stat(path)).mode & 0o077, 0, path);
+  assert.equal((await stat(folder('user_upload', 'new', 'deep', 'private.txt'))).mode & 0o077, 0);
 });
 
 test('paths that lead out are refused everywhere', async () => {
