@@ -6,7 +6,7 @@ export class ConversationNotFoundError extends AppError {
     super(
       'not_found',
       'CONVERSATION_NOT_FOUND',
-      { zh: '会话不存在', en: 'The conversation does not exist' },
+      { zh: '对话不存在', en: 'The conversation does not exist' },
       { details: { conversationId } },
     );
   }

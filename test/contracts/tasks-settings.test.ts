@@ -165,6 +165,17 @@ test('images: sent to models that read them, also with later messages', async ()
   assert.deepEqual(lastAsked().messages[1].content, [sent[0], sent[1], { type: 'text', text: `[image: ${jpeg}]` }]);
 });
 
+test('images: by the path that an upload was answered with; null is none', async () => {
+  const bot = await client('image-paths');
+  const png = (await upload(bot, 'plain.png', PNG)).replace('user_upload/', '');
+  const { events, conversationId } = await bot.ask('look', { images: [png] });
+  assert.deepEqual(events[0]?.data.images, [png]);
+  const [, image] = lastAsked().messages.at(-1).content;
+  assert.equal(image.image_url.url, `data:image/png;base64,${PNG.toString('base64')}`);
+  await bot.ask('again', { conversation_id: conversationId, images: null });
+  assert.deepEqual(lastAsked().messages[1].content[1], image);
+});
+
 test('images: what is none, too large, too many, elsewhere, or for a model that does not read them', async () => {
   const bot = await client('bad-images');
   const png = await upload(bot, 'a.png', PNG);

@@ -3,7 +3,7 @@ import { freeObject, nullable, oneOf, Type, text, time } from '../../../core/sch
 import type { TaskService } from '../tasks/service.ts';
 
 const label = (zh: string, en: string) => ({ label: { zh, en } });
-const name = (zh: string, en: string) => Type.Optional(nullable(text(label(zh, en))));
+const name = (zh: string, en: string) => Type.Optional(nullable(text({ maxLength: 200, ...label(zh, en) })));
 const promptName = () => name('prompt 名称', 'Prompt');
 const personalizationName = () => name('个性化名称', 'Personalization');
 /** An empty name is none. */
@@ -120,10 +120,12 @@ export const taskRoutes = (tasks: TaskService, defaults: { maxIterations: number
         body: Type.Object({
           message: Type.Optional(Type.String(label('消息', 'Message'))),
           images: Type.Optional(
-            Type.Array(Type.Union([Type.String(), Type.Object({ path: Type.String() })]), {
-              ...label('图片', 'Images'),
-              description: 'paths in the project directory',
-            }),
+            nullable(
+              Type.Array(Type.Union([Type.String(), Type.Object({ path: Type.String() })]), {
+                ...label('图片', 'Images'),
+                description: 'paths in the project directory, or in user_upload',
+              }),
+            ),
           ),
           conversation_id: name('对话', 'Conversation'),
           model_key: name('模型', 'Model'),

@@ -54,7 +54,7 @@ export function createImages({ pool, files }: { pool: Pick<Pool, 'run'>; files: 
     const pictures: Uint8Array[] = [];
     let total = 0;
     for (const path of paths) {
-      const bytes = await files.read(principal, path, MAX_IMAGE_BYTES).catch((error: unknown) => {
+      const bytes = await readPicture(files, principal, path).catch((error: unknown) => {
         if (error instanceof AppError && error.kind === 'too_large') throw new ImageRefusedError('large', path);
         if (error instanceof AppError && error.kind !== 'internal') throw new ImageRefusedError('missing', path);
         throw error;
@@ -120,6 +120,16 @@ export function createImages({ pool, files }: { pool: Pick<Pool, 'run'>; files: 
       return filled.reverse();
     },
   };
+}
+
+/** Clients often give the path that an upload was answered with, which begins below `user_upload`. */
+async function readPicture(files: FileService, principal: Principal, path: string): Promise<Uint8Array> {
+  try {
+    return await files.read(principal, path, MAX_IMAGE_BYTES);
+  } catch (error) {
+    if (!(error instanceof AppError && error.code === 'PATH_NOT_FOUND')) throw error;
+    return files.read(principal, `user_upload/${path}`, MAX_IMAGE_BYTES);
+  }
 }
 
 async function fillOne(
