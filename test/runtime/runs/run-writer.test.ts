@@ -56,7 +56,9 @@ test('an end is stored once, by the holder alone; told again it is the same', as
   const store = createRunStore(database);
   const writer = createRunWriter(store);
   await database.ready();
-  const [mine, lost, gone] = await Promise.all([run(), run({ holder: 'other' }), run()].map((one) => writer.insert(one)));
+  const [mine, lost, gone] = await Promise.all(
+    [run(), run({ holder: 'other' }), run()].map((one) => writer.insert(one)),
+  );
   assert.ok(mine && lost && gone);
   await store.runs.in(gone).delete({ _id: gone._id });
   const end = ended();
