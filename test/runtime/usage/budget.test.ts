@@ -6,6 +6,7 @@ import { usageService } from '../../../runtime/usage/index.ts';
 import { startTestServer, type TestServer } from '../../support/app.ts';
 import { type FakeOpenAI, startFakeOpenAI } from '../../support/fake-openai.ts';
 import { changedManifest } from '../../support/manifest.ts';
+import { apiAccount } from '../../support/people.ts';
 
 /** Budgets and sums as whoever uses the server meets them: workflows over a model behind real HTTP, 15 tokens a call. */
 describe('budgets of a server', () => {
@@ -97,5 +98,45 @@ describe('budgets of a server', () => {
     assert.equal((await execute(token, [llm('a')])).execution.status, 'failed');
     const { execution } = await execute(token, [{ id: 't', type: 'output', data: {} }]);
     assert.equal(execution.status, 'completed', execution.error_message);
+  });
+
+  test('every API tells it in its own form', async () => {
+    const spend = async (principal: Principal) => {
+      const used = { runId: 'r', kind: 'chat', model: 'm', inputTokens: 99, outputTokens: 0, cachedTokens: 0 };
+      await server.server.app.host.find(usageService)?.record(principal, { ...used, estimated: false });
+    };
+    const { principal } = await login('everywhere');
+    await spend(principal);
+    const body = { email: 'everywhere@example.com', password: 'Secret123' };
+    const research = (await server.call('POST', '/auth/login', { body })).body.data.accessToken;
+    const chat = { content: 'hi', modelType: 'deepseek-v3' };
+    const general = await server.call('POST', '/chat/stream', { token: research, body: chat });
+    assert.match(general.text, /"code":"QUOTA_EXCEEDED","message":"账号本月的模型用量已达上限（40 tokens）/);
+
+    const token = (await server.call('POST', '/users/login', { body })).body.data.access_token;
+    const model_config = { provider: 'openai', model_name: 'gpt-4o' };
+    const made = await server.call('POST', '/agents', {
+      token,
+      body: { name: 'a', prompt_template: 'p', model_config },
+    });
+    const conversation = { agent_id: made.body.data.id };
+    const { id } = (await server.call('POST', '/conversations', { token, body: conversation })).body.data;
+    const message = { content: 'hi', stream: false };
+    const studio = await server.call('POST', `/conversations/${id}/messages`, { token, body: message });
+    assert.deepEqual([studio.status, studio.body.code], [403, 40300]);
+
+    const bot = await apiAccount(server.server, 'quota-bot');
+    await spend(bot.principal);
+    const { conversation_id } = (await server.call('POST', '/conversations', { token: bot.token })).body;
+    const task = await server.call('POST', '/messages', { token: bot.token, body: { message: 'hi', conversation_id } });
+    let events: { type: string; data: Record<string, unknown> }[] = [];
+    while (!events.some(({ type }) => type === 'error')) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const poll = await server.call('GET', `/tasks/${task.body.task_id}?from=0`, { token: bot.token });
+      events = poll.body.data.events;
+    }
+    const quota = events.find(({ type }) => type === 'quota_exceeded');
+    assert.equal(quota?.data.type, 'tokens');
+    assert.match(String(quota.data.reset_at), /^\d{4}-\d{2}-01T00:00:00\.000Z$/);
   });
 });
