@@ -5,11 +5,12 @@ import { DatabaseSync } from 'node:sqlite';
 import { WORDS_VERSION } from './words.ts';
 
 /** Raised with every change of the tables below. */
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 
 /**
  * `documents` are ranges of passages; what no document has is not there, whatever `postings` say. Postings are written in segments, one
- * for each document, which are merged later, see `merging.ts`. `parts` finds the terms that hold a Chinese character.
+ * for each document, which are merged later, see `merging.ts`. `parts` finds the terms that hold a Chinese character. `small` has the
+ * vectors in few bytes, see `vectors.ts`.
  */
 const SCHEMA = `
   CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -20,6 +21,7 @@ const SCHEMA = `
   CREATE INDEX documents_first ON documents(first);
   CREATE TABLE passages(id INTEGER PRIMARY KEY, head TEXT NOT NULL, body TEXT NOT NULL);
   CREATE TABLE vectors(id INTEGER PRIMARY KEY, vector BLOB NOT NULL);
+  CREATE TABLE small(first INTEGER PRIMARY KEY, length INTEGER NOT NULL, data BLOB NOT NULL);
   CREATE TABLE segments(id INTEGER PRIMARY KEY, passages INTEGER NOT NULL);
   CREATE TABLE postings(
     segment INTEGER NOT NULL, term TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL, data BLOB NOT NULL,

@@ -3,7 +3,7 @@ import { isDamaged, openIndexToRead } from './database.ts';
 import { type Filter, K1, Ranges, type Searchable } from './ranges.ts';
 import { Scores } from './scoring.ts';
 import { Terms } from './terms.ts';
-import { nearest } from './vectors.ts';
+import { nearest, type VectorStatements, vectorStatements } from './vectors.ts';
 import { SentenceWindow, type WeightedTerm } from './window.ts';
 import { queryTerms } from './words.ts';
 
@@ -38,6 +38,7 @@ const LEAST_SHARED = 0.1;
 interface Opened {
   database: DatabaseSync;
   terms: Terms;
+  vectors: VectorStatements;
   /** Of the state of the index that the number stands for. */
   ranges: { generation: number; ranges: Ranges } | undefined;
   generation: StatementSync;
@@ -92,6 +93,7 @@ function prepare(file: string, scores: Scores): Opened | undefined {
   return {
     database,
     terms: new Terms(database, scores),
+    vectors: vectorStatements(database),
     ranges: undefined,
     generation: database.prepare("SELECT value FROM meta WHERE name = 'generation'"),
     text: database.prepare('SELECT head, body FROM passages WHERE id = ?'),
@@ -112,7 +114,7 @@ function search(opened: Opened, query: IndexQuery, scores: Scores): IndexHit[] {
   if (searchable.count === 0) return [];
   const wanted = Math.max(limit, CANDIDATES);
   const lexical = byWords(opened, query.text, searchable, scores, wanted);
-  const ranked = vector === undefined ? lexical : fuse(lexical, nearest(opened.database, vector, searchable, wanted));
+  const ranked = vector === undefined ? lexical : fuse(lexical, nearest(opened.vectors, vector, searchable, wanted));
   return ranked.slice(0, limit).flatMap(({ id, score }) => {
     const holder = opened.holder.get(id);
     if (holder === undefined) return [];

@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { isDamaged, openIndex, removeIndex } from './database.ts';
 import { mergeSegments, pruneParts } from './merging.ts';
 import { BODY_UNITS, blocksOf, HEAD_UNITS, type Postings } from './postings.ts';
+import { packed } from './vectors.ts';
 import { hasHan, indexedText, partsOf, termsOf } from './words.ts';
 
 /** Everything of one document that the index keeps. */
@@ -74,6 +75,9 @@ export class IndexWriter {
         insert.run(first + at, head, body);
         if (vector !== undefined) insertVector.run(first + at, vector);
       }
+      const insertSmall = database.prepare('INSERT INTO small VALUES (?, ?, ?)');
+      const vectors = rows.map(({ vector }) => vector);
+      for (const part of packed(first, vectors)) insertSmall.run(part.first, part.length, part.data);
       const segment = Number(
         database.prepare('INSERT INTO segments(passages) VALUES (?)').run(rows.length).lastInsertRowid,
       );
@@ -247,5 +251,6 @@ function removeRows(database: DatabaseSync, document: string): void {
   const [from, to] = [Number(known.first), Number(known.first) + Number(known.count) - 1];
   database.prepare('DELETE FROM passages WHERE id BETWEEN ? AND ?').run(from, to);
   database.prepare('DELETE FROM vectors WHERE id BETWEEN ? AND ?').run(from, to);
+  database.prepare('DELETE FROM small WHERE first BETWEEN ? AND ?').run(from, to);
   database.prepare('DELETE FROM documents WHERE id = ?').run(Number(known.id));
 }

@@ -234,3 +234,48 @@ test('vectors: fused with the words by rank; those of another model are passed o
   assert.ok(!found(index, 'zzz', { vector }).includes('english'));
   assert.deepEqual(found(index, 'zzz', { vector, scope: [scopeTerm('base', '1')] }), ['hospital']);
 });
+
+test('vectors: among many, the nearest by their exact values are found, also after changes', (t) => {
+  const index = open(t);
+  const random = (() => {
+    let state = 3;
+    return () => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return state / 2 ** 32 - 0.5;
+    };
+  })();
+  const length = 97;
+  const unit = () => {
+    const vector = Float32Array.from({ length }, random);
+    const size = Math.hypot(...vector);
+    return vector.map((value) => value / size);
+  };
+  const all: { document: string; vector: Float32Array }[] = [];
+  for (let number = 0; number < 30; number++) {
+    const vectors = Array.from({ length: number === 7 ? 1300 : 40 }, unit);
+    index.writer.put(index.file, ++seq, {
+      document: `d${number}`,
+      version: 'v1',
+      scope: [],
+      passages: vectors.map((vector, at) => ({
+        text: `段落${at}`,
+        headings: [],
+        ...(at % 9 !== 0 && { vector: bytesOf(vector) }),
+      })),
+    });
+    if (number !== 4)
+      for (const [at, vector] of vectors.entries())
+        if (at % 9 !== 0) all.push({ document: `d${number}:${at}`, vector });
+  }
+  index.writer.remove(index.file, ++seq, 'd4');
+  for (let asked = 0; asked < 20; asked++) {
+    const vector = unit();
+    const cosine = (other: Float32Array) => other.reduce((sum, value, at) => sum + value * (vector[at] ?? 0), 0);
+    const nearest = all.toSorted((a, b) => cosine(b.vector) - cosine(a.vector)).slice(0, 10);
+    const hits = index.reader.search(index.file, { text: 'zzz', limit: 10, vector });
+    assert.deepEqual(
+      hits.map(({ document, position }) => `${document}:${position}`),
+      nearest.map(({ document }) => document),
+    );
+  }
+});
