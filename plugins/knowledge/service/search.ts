@@ -12,6 +12,11 @@ export const MAX_RESULTS = 50;
 const LONGEST_QUERY = 2000;
 /** Passages that a reranker is given. */
 const RERANKED = 30;
+/** How long a search waits for the vector of its question, and how long it does without after a failure. */
+const VECTOR_MS = 3000;
+const SILENT_MS = 15_000;
+/** How long a search waits for a reranker. */
+const RERANK_MS = 10_000;
 
 export interface Search {
   search(principal: Principal, query: string, options?: SearchOptions): Promise<Hit[]>;
@@ -43,14 +48,19 @@ export function createSearch(
     ];
   };
 
+  /** Until when the embedding model is left alone after it failed: each search would wait for it again. */
+  let silentUntil = 0;
   const vectorOf = async (text: string, signal: AbortSignal | undefined): Promise<Float32Array | undefined> => {
-    if (embedder === undefined) return undefined;
+    if (embedder === undefined || Date.now() < silentUntil) return undefined;
+    const patience = AbortSignal.timeout(VECTOR_MS);
     try {
-      return (await embedder.embed([text], 'query', signal))[0];
+      const both = signal === undefined ? patience : AbortSignal.any([signal, patience]);
+      return (await embedder.embed([text], 'query', both))[0];
     } catch (error) {
       signal?.throwIfAborted();
       // Words alone still find most.
-      log.warn({ err: error }, 'knowledge search: no vector for the query');
+      silentUntil = Date.now() + SILENT_MS;
+      log.warn({ err: error }, 'knowledge search: no vector for the query, words alone are searched for a while');
       return undefined;
     }
   };
@@ -90,12 +100,22 @@ export function createSearch(
 
   const reordered = async (query: string, hits: Hit[], signal?: AbortSignal): Promise<Hit[]> => {
     if (rerank === undefined || hits.length === 0) return hits;
+    const patience = AbortSignal.timeout(RERANK_MS);
+    const both = signal === undefined ? patience : AbortSignal.any([signal, patience]);
     try {
-      const scores = await rerank(
-        query,
-        hits.map(({ text }) => text),
-        signal,
+      const given = await inTime(
+        rerank(
+          query,
+          hits.map(({ text }) => text),
+          both,
+        ),
+        both,
       );
+      if (given.length !== hits.length || !given.every(Number.isFinite))
+        throw new Error(
+          `the reranker gave ${given.length} scores for ${hits.length} passages, or some that are no numbers`,
+        );
+      const scores = [...given];
       const highest = Math.max(...scores);
       const lowest = Math.min(...scores);
       const scaled = (value: number) =>
@@ -132,4 +152,14 @@ export function createSearch(
       };
     },
   };
+}
+
+/** Rejects when the signal comes first, also when the work does not listen to it. */
+function inTime<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    if (signal.aborted) return onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
 }
