@@ -81,7 +81,7 @@ function openOrMake(file: string): DatabaseSync | undefined {
   }
 }
 
-/** Opens an index to read; undefined when there is none that can be read. */
+/** Opens an index to read; undefined when there is none, or one of another version. Throws when it is damaged. */
 export function openIndexToRead(file: string): DatabaseSync | undefined {
   let database: DatabaseSync;
   try {
@@ -95,7 +95,7 @@ export function openIndexToRead(file: string): DatabaseSync | undefined {
     if (database.prepare("SELECT value FROM meta WHERE name = 'version'").get()?.value === version) return database;
   } catch (error) {
     database.close();
-    if (isDamaged(error) || /no such table/.test(String(error))) return undefined;
+    if (/no such table/.test(String(error))) return undefined;
     throw error;
   }
   database.close();

@@ -4,7 +4,7 @@ import type { Principal } from '../../../core/principal.ts';
 import type { Changes } from '../models/change.ts';
 import type { DocumentRecord } from '../models/document.ts';
 import type { PassageRecord } from '../models/passage.ts';
-import { indexFile, scopeTerm } from './database.ts';
+import { indexFile, isDamaged, scopeTerm } from './database.ts';
 import type { IndexHit, IndexQuery } from './reader.ts';
 import { startReader, startWriter } from './thread.ts';
 import type { IndexedPassage } from './writer.ts';
@@ -152,9 +152,11 @@ export function createIndexSync({ documents, passages, changes, folder, catchUpM
       } catch (error) {
         if ((error as { errcode?: number }).errcode === undefined) throw error;
         // Damaged, or replaced under the reader: once more on a fresh one.
+        log.warn({ err: error, tenantId }, 'knowledge index: cannot be searched, made anew');
         applied.delete(tenantId);
         await reader.call.forget(file);
-        await bringUp(tenant);
+        if (isDamaged(error)) await writer.call.reset(file);
+        await within(bringUp(tenant), catchUpMs);
         return reader.call.search(file, query);
       }
     },

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -197,6 +197,19 @@ test('index: a server with an empty folder, one that is behind and one with a da
     13,
     'without a file',
   );
+  await again.server.close();
+
+  // Pages in the middle: the index opens, and only a search or a change comes upon them.
+  const bytes = readFileSync(own);
+  bytes.fill(0xa5, 3 * 8192);
+  writeFileSync(own, bytes);
+  const healed = await serve(t, { KOAGENT_DATA_DIR: dataDir });
+  for (let at = 0; at < 2; at++)
+    assert.equal(
+      (await healed.knowledge.search(anna, '隧道的长度', { ...scope, limit: 50 })).length,
+      13,
+      'with damaged pages',
+    );
 });
 
 test('rerank: a hook orders the candidates anew; one that fails is passed over', async (t) => {
