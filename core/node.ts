@@ -51,6 +51,11 @@ export interface NodeContext<C = unknown, I = unknown> {
   report(fraction: number): void;
   /** Appends an event to the run's log; many small ones are sent to the host in batches. */
   emit(type: string, data: Record<string, unknown>): void;
+  /**
+   * For nodes that emit much: a promise when a good part of what was emitted is still on its way to the host, else nothing. A node
+   * that does not wait for it is held up with its whole thread when the host is slow.
+   */
+  room(): Promise<void> | undefined;
   log(level: 'debug' | 'info' | 'warn' | 'error', message: string, data?: Record<string, unknown>): void;
   /**
    * A service that the worker has at hand (the model gateway), or a proxy to one that the host exposes to nodes.

@@ -69,6 +69,7 @@ export async function runNode(node: NodeDefinition | URL | string, options: RunN
     run: options.run ?? { id: 'run-1', tenantId: 'tenant-1' },
     report: (fraction) => void record.progress.push(Math.min(1, Math.max(0, fraction))),
     emit: (name, data) => void record.events.push({ type: name, data: asJson(data) }),
+    room: () => undefined,
     log: (level, message, data) => void record.logs.push({ level, message, ...(data && { data: asJson(data) }) }),
     service: <T>(key: { readonly name: string }): T => {
       const found = services.find((one) => one.key.name === key.name);

@@ -7,6 +7,8 @@ const FLUSH_MS = 25;
 const FLUSH_ENTRIES = 16;
 /** Characters that may be under way to the host; a node that emits faster is slowed down. */
 const WINDOW_CHARS = 1024 * 1024;
+/** A node that asks is told to wait from here on, long before it would be held up. */
+const BUSY_CHARS = WINDOW_CHARS / 8;
 const MAX_ENTRY_CHARS = 16 * 1024 * 1024;
 const STALL_MS = 5000;
 
@@ -26,6 +28,7 @@ export class Outbox {
   #timer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Immediate | undefined;
   #flushedAt = Number.NEGATIVE_INFINITY;
+  #roomy: PromiseWithResolvers<void> | undefined;
 
   /**
    * @param receive handles what arrives on the port while the thread sleeps
@@ -60,6 +63,21 @@ export class Outbox {
 
   acknowledged(size: number): void {
     this.#underWay -= size;
+    if (this.#underWay > BUSY_CHARS) return;
+    this.#roomy?.resolve();
+    this.#roomy = undefined;
+  }
+
+  /** Nothing, or a promise for the time when the host has taken most of what is under way. Also resolves on cancel. */
+  room(): Promise<void> | undefined {
+    if (this.#underWay + this.#chars <= BUSY_CHARS || this.#signal.aborted) return undefined;
+    this.flush();
+    if (this.#roomy === undefined) {
+      const roomy = Promise.withResolvers<void>();
+      this.#roomy = roomy;
+      this.#signal.addEventListener('abort', () => roomy.resolve(), { once: true });
+    }
+    return this.#roomy.promise;
   }
 
   flush(): void {

@@ -91,6 +91,7 @@ async function run(
     run: task.run,
     report: (fraction) => outbox.progress(fraction),
     emit: (type, data) => outbox.push(['e', type, data]),
+    room: () => outbox.room(),
     log: (level, message, data) =>
       outbox.push(data === undefined ? ['l', level, message] : ['l', level, message, data]),
     service: (key) => services.get(key),

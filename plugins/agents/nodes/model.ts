@@ -101,6 +101,8 @@ async function ask(
   try {
     for await (const event of models.stream(request, { signal })) {
       collect(result, event);
+      const room = context.room();
+      if (room) await room;
       if (event.type === 'text' || event.type === 'thinking') batches.add(event.type, event.text);
       else if (event.type === 'tool_call_delta') announce(event.index, event.id, event.name);
       else if (event.type === 'retry' || event.type === 'fallback') {

@@ -167,6 +167,34 @@ suite('outbox', () => {
     port1.close();
   });
 
+  test('a node that asks for room waits for the host without holding up its thread', async () => {
+    const { port1, port2 } = new MessageChannel();
+    const controller = new AbortController();
+    const outbox = new Outbox(port1, () => undefined, controller.signal);
+    const emit = (chars: number) => outbox.push(['e', 'token', { text: 'x'.repeat(chars) }]);
+    emit(100);
+    assert.equal(outbox.room(), undefined);
+    emit(200_000);
+    let waited = false;
+    const room = outbox.room()?.then(() => {
+      waited = true;
+    });
+    assert.ok(room);
+    outbox.acknowledged(1000);
+    await setTimeout(0);
+    assert.equal(waited, false);
+    outbox.acknowledged(199_000);
+    await room;
+    assert.equal(outbox.room(), undefined);
+    emit(200_000);
+    const cancelled = outbox.room();
+    assert.ok(cancelled);
+    controller.abort();
+    await cancelled;
+    port1.close();
+    port2.close();
+  });
+
   test('one entry that is larger than the window passes, one that is absurd does not', () => {
     const { port1, port2 } = new MessageChannel();
     const outbox = new Outbox(port1, () => undefined, new AbortController().signal, 20);
