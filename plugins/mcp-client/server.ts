@@ -85,10 +85,10 @@ export class McpServer {
           this.#connectedOnce.resolve();
         });
       } catch (error) {
+        if (signal.aborted) return;
         // Said once; what follows are repetitions.
         this.#log[failures === 0 ? 'warn' : 'debug']({ reason: this.#reason(error) }, 'mcp: not connected');
       }
-      if (signal.aborted) return;
       // A connection that was well for a while is made anew at once.
       failures = performance.now() - begun > STABLE_MS ? 0 : failures + 1;
       const pause = failures === 0 ? 0 : Math.min(this.#parts.retryMs * 2 ** (failures - 1), MOST_RETRY_MS);
