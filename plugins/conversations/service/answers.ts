@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Principal } from '../../../core/principal.ts';
 import type { Run } from '../../../runtime/runs/service.ts';
 import type { Agent } from '../../agents/public.ts';
@@ -11,7 +12,7 @@ import { createFollowing } from './follow.ts';
 import { knownModel } from './model-names.ts';
 import type { ConversationParts } from './parts.ts';
 import type { Store } from './store.ts';
-import type { TurnRun, Turns } from './turns.ts';
+import type { NewPlace, TurnRun, Turns } from './turns.ts';
 
 type Settings = Omit<ChatInput, 'turn' | 'language' | 'knowledgeBaseIds'>;
 
@@ -20,7 +21,7 @@ export function createAnswers(
   parts: ConversationParts,
   { store, turns }: { store: Store; turns: Turns },
 ): Pick<ConversationService, 'send' | 'chat'> {
-  const { agents, knowledge, runs, models, conversations, options } = parts;
+  const { agents, knowledge, runs, models, options } = parts;
   const following = createFollowing(parts, turns);
 
   /** The run of the conversation's last message, when that is this one and the client has seen a part of its answer. */
@@ -52,26 +53,27 @@ export function createAnswers(
 
   const begin = async (
     principal: Principal,
-    conversation: ConversationDocument,
+    place: ConversationDocument | NewPlace,
     message: NewMessage,
-    { settings, created, set }: { settings: Settings; created: boolean; set?: TurnRun<ChatInput>['set'] },
+    { settings, title, set }: { settings: Settings; title: string; set?: TurnRun<ChatInput>['set'] },
   ): Promise<Answering> => {
     const { content, knowledgeBaseIds, language } = message;
+    const created = 'make' in place;
     const { run } = await turns.begin<ChatInput>(
       principal,
-      conversation,
+      place,
       { content },
       {
         kind: RUN_KIND,
         input: (turn) => ({ ...settings, turn, language, knowledgeBaseIds: [...(knowledgeBaseIds ?? [])] }),
-        events: () => [
+        events: ({ conversationId }) => [
           {
             type: 'user_message',
             data: { message: content, images: [], timestamp: Date.now() / 1000 },
           },
           {
             type: 'conversation_resolved',
-            data: { conversation_id: conversation._id, title: set?.title ?? conversation.title, created },
+            data: { conversation_id: conversationId, title: set?.title ?? title, created },
           },
         ],
         ...(set && { set }),
@@ -96,20 +98,25 @@ export function createAnswers(
         { ...message, knowledgeBaseIds },
         {
           settings: settingsOf(agent, { projectId, modelName }),
-          created: false,
+          title: conversation.title,
           ...(titleFrom === 'default' && titled(message)),
         },
       );
     },
 
-    async chat(principal, { conversationId, modelName, ...message }) {
+    async chat(principal, { conversationId: givenId, modelName, ...message }) {
       const model = knownModel(models, 'modelType', modelName);
-      const given = conversationId === undefined ? undefined : await store.find(principal, 'general', conversationId);
+      const given = givenId === undefined ? undefined : await store.find(principal, 'general', givenId);
       const seen = given && (await lostSight(principal, given, message));
       if (seen) return following(principal, seen, { created: false, ...seenUpTo(message) });
       const knowledgeBaseIds = await checkBases(principal, message.knowledgeBaseIds);
-      const title = titled(message).set ?? { title: NEW_CONVERSATION[message.language], titleFrom: 'default' };
-      const conversation = given ?? (await store.insert(principal, { kind: 'general', ...title, modelName: model }));
+      const first = titled(message).set ?? { title: NEW_CONVERSATION[message.language], titleFrom: 'default' };
+      const conversationId = randomUUID();
+      const place: ConversationDocument | NewPlace = given ?? {
+        conversationId,
+        make: (taken) =>
+          store.insert(principal, { _id: conversationId, kind: 'general', ...first, modelName: model, ...taken }),
+      };
       const settings: Settings = {
         template: GENERAL_PROMPT[message.language],
         model,
@@ -118,17 +125,12 @@ export function createAnswers(
         maxIterations: 1,
         agentDocuments: false,
       };
-      try {
-        return await begin(
-          principal,
-          conversation,
-          { ...message, knowledgeBaseIds },
-          { settings, created: !given, ...(given && { set: { modelName: model } }) },
-        );
-      } catch (error) {
-        if (!given) await conversations.in(principal).delete({ _id: conversation._id });
-        throw error;
-      }
+      return begin(
+        principal,
+        place,
+        { ...message, knowledgeBaseIds },
+        { settings, title: given?.title ?? first.title, ...(given && { set: { modelName: model } }) },
+      );
     },
   };
 }

@@ -2,6 +2,7 @@ import type { Principal } from '../../../core/principal.ts';
 import type { ModelMessage } from '../../../runtime/models/index.ts';
 import type { MessageDocument } from '../models/message.ts';
 import type { ConversationParts } from './parts.ts';
+import { FIRST_POSITION } from './turns.ts';
 
 const PAGE = 40;
 /** However large the window of a model is: more than this is never loaded. */
@@ -27,7 +28,7 @@ export async function loadHistory(
   const limit = Math.min(MOST_CHARACTERS, place.windowTokens * CHARACTERS_PER_TOKEN);
   const found: MessageDocument[] = [];
   let characters = 0;
-  if (place.before <= 0) return [];
+  if (place.before <= FIRST_POSITION) return [];
   for (let before = place.before; ; ) {
     const page = await messages
       .in(principal)

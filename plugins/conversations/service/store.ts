@@ -3,11 +3,12 @@ import { ConversationNotFoundError } from '../errors.ts';
 import type { ConversationDocument, ConversationRecord } from '../models/conversation.ts';
 import type { ConversationKind } from '../public.ts';
 import type { ConversationParts } from './parts.ts';
+import type { TakenFields } from './turns.ts';
 
 export type Store = ReturnType<typeof createStore>;
 
 type New = Pick<ConversationRecord, 'kind' | 'title' | 'titleFrom'> &
-  Partial<Pick<ConversationRecord, 'agentId' | 'projectId' | 'modelName' | 'task'>> & { _id?: string };
+  Partial<Pick<ConversationRecord, 'agentId' | 'projectId' | 'modelName' | 'task'> & TakenFields> & { _id?: string };
 
 /** Conversations of all kinds: made, found and removed. Callers see their own. */
 export function createStore({ conversations, messages, runs }: ConversationParts) {
@@ -46,15 +47,15 @@ export function createStore({ conversations, messages, runs }: ConversationParts
     /** @throws {AppError} DUPLICATE when the given id is taken */
     insert: (principal: Principal, conversation: New): Promise<ConversationDocument> =>
       conversations.in(principal).insert({
-        ...conversation,
-        ownerId: principal.accountId,
         messageCount: 0,
         turns: 0,
+        lastMessageAt: new Date(),
+        ...conversation,
+        ownerId: principal.accountId,
         inputTokens: 0,
         outputTokens: 0,
         contextTokens: 0,
         todoList: null,
-        lastMessageAt: new Date(),
         deleted: false,
       }),
 

@@ -50,6 +50,28 @@ export interface TurnEnd {
   set?: Partial<Pick<ConversationRecord, 'title' | 'titleFrom' | 'task' | 'todoList'>>;
 }
 
+/** A conversation that is made for the message, already taken for its run. */
+export interface NewPlace {
+  conversationId: string;
+  make(taken: TakenFields): Promise<ConversationDocument>;
+}
+
+export type TakenFields = Pick<
+  ConversationRecord,
+  'activeRunId' | 'activeSince' | 'lastRunId' | 'lastMessageAt' | 'turns' | 'messageCount'
+>;
+
+/** Writes of `begin` that the run waits for before it does anything. */
+interface Begun {
+  conversation: Promise<ConversationDocument>;
+  message: Promise<void>;
+  /** Nobody else knows of the conversation yet. */
+  isNew: boolean;
+}
+
+/** Place of the first message of a conversation. */
+export const FIRST_POSITION = 2;
+
 export type Turns = ReturnType<typeof createTurns>;
 
 /** A conversation that was taken so long ago for a run that does not exist was left behind by a crash. */
@@ -71,7 +93,7 @@ const START_MS_AT_RECOVERY = 2000;
  */
 export function createTurns({ conversations, messages, runs, log }: ConversationParts) {
   /** Runs of this process between 1 and 2. */
-  const starting = new Set<string>();
+  const starting = new Map<string, Begun | undefined>();
   const kinds = new Map<string, RunKind>();
 
   /** Gives a conversation free whose run was never stored; what is counted is counted anew. */
@@ -156,6 +178,27 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
 
   const { storeUserMessage, storeAnswer } = createMessageStore(messages);
 
+  /** A conversation that was made for a message which came to nothing. */
+  const discard = async (tenant: Tenant, conversationId: string): Promise<void> => {
+    await messages.in(tenant).delete({ conversationId });
+    await conversations.in(tenant).delete({ _id: conversationId });
+  };
+
+  /** The conversation is as it was before it was taken for a run that could not be started. */
+  const takeBack = async (
+    tenant: Tenant,
+    conversation: ConversationDocument,
+    runId: string,
+    changed: TurnRun<unknown>['set'],
+  ): Promise<void> => {
+    const { _id } = conversation;
+    await undo(tenant, _id, runId);
+    if (!changed) return;
+    const before = Object.keys(changed).map((key) => [key, conversation[key as keyof ConversationDocument]] as const);
+    const set = Object.fromEntries(before.filter(([, value]) => value !== undefined));
+    await conversations.in(tenant).update({ _id }, { $set: set });
+  };
+
   return {
     ended,
 
@@ -172,39 +215,41 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
      */
     async begin<Input>(
       principal: Principal,
-      conversation: ConversationDocument,
+      place: ConversationDocument | NewPlace,
       message: { content: string; images?: string[] },
       run: TurnRun<Input>,
     ): Promise<{ run: Run; turn: Turn }> {
       const runId = run.id ?? randomUUID();
-      starting.add(runId);
+      starting.set(runId, undefined);
       try {
-        const { turns } = await take(principal, conversation, runId, run.set);
+        const taken = 'make' in place ? undefined : await take(principal, place, runId, run.set);
+        const conversationId = 'make' in place ? place.conversationId : place._id;
         const turn: Turn = {
-          conversationId: conversation._id,
+          conversationId,
           userMessageId: randomUUID(),
           answerId: randomUUID(),
-          position: turns * 2,
+          position: (taken?.turns ?? 1) * FIRST_POSITION,
           ...message,
         };
+        const begun: Begun = {
+          conversation: taken ? Promise.resolve(taken) : (place as NewPlace).make(firstTaken(runId)),
+          message: storeUserMessage(principal, runId, turn),
+          isNew: !taken,
+        };
+        starting.set(runId, begun);
         const events = run.events?.(turn);
         const start = runs.start(principal, run.kind, run.input(turn), {
           id: runId,
           fresh: run.id === undefined,
-          meta: { subject: conversation._id },
+          meta: { subject: conversationId },
           ...(events && { events }),
         });
-        const [started, stored] = await Promise.allSettled([start, storeUserMessage(principal, runId, turn)]);
-        if (started.status === 'rejected') {
-          await undo(principal, conversation._id, runId);
-          if (run.set) {
-            const before = Object.fromEntries(
-              Object.keys(run.set).map((key) => [key, conversation[key as keyof ConversationDocument]]),
-            );
-            const set = Object.fromEntries(Object.entries(before).filter(([, value]) => value !== undefined));
-            await conversations.in(principal).update({ _id: conversation._id }, { $set: set });
-          }
-          throw started.reason;
+        const [started, made, stored] = await Promise.allSettled([start, begun.conversation, begun.message]);
+        if (started.status === 'rejected' || made.status === 'rejected') {
+          // A run that has begun without its conversation ends by itself.
+          if ('make' in place) await discard(principal, conversationId);
+          else await takeBack(principal, place, runId, run.set);
+          throw started.status === 'rejected' ? started.reason : (made as PromiseRejectedResult).reason;
         }
         // The run is there and sees to the message itself; this here is only said.
         if (stored.status === 'rejected') log.warn({ err: stored.reason, run: runId }, 'message not stored yet');
@@ -221,10 +266,18 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
      * @throws {AppError} CONVERSATION_LOST when it was deleted meanwhile, or is not taken for this run
      */
     async resume(principal: Principal, runId: string, turn: Turn): Promise<ConversationDocument> {
+      const begun = starting.get(runId);
       const [conversation, message] = await Promise.all([
-        conversations.in(principal).get(turn.conversationId),
-        messages.in(principal).findOne({ _id: turn.userMessageId }, { fields: ['_id'] }),
+        begun?.isNew ? begun.conversation : conversations.in(principal).get(turn.conversationId),
+        begun
+          ? begun.message.then(
+              () => true,
+              () => false,
+            )
+          : messages.in(principal).findOne({ _id: turn.userMessageId }, { fields: ['_id'] }),
       ]);
+      // Made for the message, and a crash came between the two.
+      if (!conversation) await discard(principal, turn.conversationId);
       if (!conversation || conversation.deleted || conversation.activeRunId !== runId) {
         throw new ConversationLostError(turn.conversationId);
       }
@@ -279,6 +332,11 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
     },
   };
 }
+
+const firstTaken = (runId: string): TakenFields => {
+  const now = new Date();
+  return { activeRunId: runId, activeSince: now, lastRunId: runId, lastMessageAt: now, turns: 1, messageCount: 1 };
+};
 
 export const hasEnded = ({ status }: Pick<Run, 'status'>): boolean =>
   status === 'succeeded' || status === 'failed' || status === 'cancelled';

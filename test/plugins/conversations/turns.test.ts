@@ -8,7 +8,7 @@ import { messageModel } from '../../../plugins/conversations/models/message.ts';
 import { loadHistory } from '../../../plugins/conversations/service/history.ts';
 import type { ConversationParts } from '../../../plugins/conversations/service/parts.ts';
 import { createStore } from '../../../plugins/conversations/service/store.ts';
-import { createTurns, type Turn } from '../../../plugins/conversations/service/turns.ts';
+import { createTurns, type TakenFields, type Turn } from '../../../plugins/conversations/service/turns.ts';
 import { DyingDatabase, gate, openRuns, recordingLog, user } from '../../runtime/runs/harness.ts';
 import { openTestDatabase } from '../../support/database.ts';
 
@@ -58,6 +58,12 @@ async function open(
     store,
     parts,
     create,
+    /** A message for which a conversation is made. */
+    sendNew: (conversationId: string, content: string, make = store.insert) => {
+      const fields = { _id: conversationId, kind: 'general', title: 'new', titleFrom: 'default' } as const;
+      const place = { conversationId, make: (taken: TakenFields) => make(principal, { ...fields, ...taken }) };
+      return turns.begin(principal, place, { content }, { kind: 'chat', input: (turn) => ({ turn }) });
+    },
     send: (conversation: Awaited<ReturnType<typeof create>>, content: string) =>
       turns.begin(principal, conversation, { content }, { kind: 'chat', input: (turn) => ({ turn }) }),
     read: (conversationId: string) => models.messages.in(principal).find({ conversationId }, { sort: { position: 1 } }),
@@ -254,6 +260,73 @@ test('whatever write a crash cuts off, message and answer are there once after t
       const { run } = await send(conversation, 'again');
       await runs.ended(principal, run.id);
       assert.equal((await look(conversation._id))?.messageCount, stored.length + 2, where);
+      await runs.close();
+    }
+  }
+  assert.ok(crashes >= 14, `only ${crashes} crashes`);
+});
+
+test('a conversation is made with its first message; one that cannot be made, or be answered, leaves nothing', async (t) => {
+  const { sendNew, runs, read, look, turns } = await open(t);
+  const { run } = await sendNew('conversation-1', 'hello');
+  await turns.ended(principal, run.id);
+  const { turns: count, messageCount, activeRunId, lastRunId } = (await look('conversation-1')) ?? {};
+  assert.deepEqual([count, messageCount, activeRunId, lastRunId], [1, 2, undefined, run.id]);
+  assert.deepEqual(
+    (await read('conversation-1')).map(({ content, position }) => [content, position]),
+    [
+      ['hello', 2],
+      ['re: hello', 3],
+    ],
+  );
+
+  const full = new Error('the disk is full');
+  await assert.rejects(
+    sendNew('conversation-2', 'hello', () => Promise.reject(full)),
+    full,
+  );
+  while (runs.running > 0) await new Promise((resolve) => setImmediate(resolve));
+  await runs.close();
+  await assert.rejects(sendNew('conversation-4', 'too late'), { code: 'SHUTTING_DOWN' });
+  for (const id of ['conversation-2', 'conversation-4']) {
+    assert.deepEqual([await look(id), await read(id)], [undefined, []], id);
+  }
+});
+
+test('whatever write a crash cuts off, a new conversation has its message and an answer after the next start, or is not there', async (t) => {
+  const database = await openTestDatabase(t);
+  let crashes = 0;
+  for (let at = 1, cut = true; cut; at += 1) {
+    for (const carriedOut of [false, true]) {
+      const id = `conversation-${at}-${carriedOut}`;
+      const dying = new DyingDatabase(database, at, carriedOut);
+      let told = false;
+      const sent = open({ after: async () => undefined }, { database: dying.database }).then(async (doomed) => {
+        const { run } = await doomed.sendNew(id, 'hello');
+        told = true;
+        await doomed.runs.ended(principal, run.id);
+      });
+      await Promise.race([sent, dying.died.promise]);
+      cut = dying.writes >= at;
+      if (cut) crashes += 1;
+      dying.kill();
+      const { runs, turns, conversations, read, look } = await open(t, { database });
+      const where = `write ${at}, carried out: ${carriedOut}`;
+      const taken = (await look(id))?.activeRunId;
+      if (taken !== undefined && (await runs.get(principal, taken))) await turns.ended(principal, taken);
+      else if (taken !== undefined) {
+        const long = { $set: { activeSince: new Date(Date.now() - 60_000) } };
+        await conversations.in(principal).update({ _id: id }, long);
+        await turns.recover();
+      }
+      while (runs.running > 0) await new Promise((resolve) => setImmediate(resolve));
+      const conversation = await look(id);
+      const stored = (await read(id)).map(({ content }) => content);
+      if (told) assert.equal(stored.join(), 'hello,re: hello', where);
+      if (conversation) {
+        assert.ok(stored.length === 0 || stored.join() === 'hello,re: hello', `${where}: ${stored}`);
+        assert.deepEqual([conversation.messageCount, conversation.activeRunId], [stored.length, undefined], where);
+      }
       await runs.close();
     }
   }
