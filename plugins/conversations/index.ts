@@ -1,4 +1,5 @@
 import { databaseService } from '../../core/data/database.ts';
+import { createNumbers } from '../../core/data/numbers.ts';
 import type { Logger } from '../../core/log.ts';
 import { definePlugin } from '../../core/plugin.ts';
 import { Type } from '../../core/schema.ts';
@@ -75,7 +76,7 @@ export default definePlugin({
     return {
       services: { conversations, projects },
       routes: [
-        studioRoutes(conversations),
+        studioRoutes(conversations, createNumbers(database)),
         researchRoutes(conversations),
         projectRoutes(projects),
         chatRoutes(conversations),

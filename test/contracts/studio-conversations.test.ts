@@ -379,3 +379,30 @@ test('the offline model: quotes the documents of the agent and says that it is n
   const { items } = (await call('GET', `/conversations/${id}/messages`)).body.data;
   assert.equal(items[1].content, textOf(messages));
 });
+
+test('the integer ids of messages follow their order, also in a stream and after an answer that failed', async () => {
+  const id = await makeConversation();
+  await ask(id, '第一个问题');
+  model.reply({ fault: 'half' });
+  assert.equal((await ask(id, '第二个问题')).at(-1)?.data.type, 'error');
+  await ask(id, '第三个问题');
+  const ids = (await history(id)).map((message: { id: number }) => message.id);
+  assert.equal(ids.length, 6);
+  assert.deepEqual(
+    ids,
+    ids.toSorted((a: number, b: number) => a - b),
+  );
+});
+
+test('an answer without a word is kept, and no part of what the model is told later', async () => {
+  const id = await makeConversation();
+  model.reply({ text: '' });
+  assert.equal((await ask(id, '第一个问题')).at(-1)?.data.type, 'done');
+  assert.equal((await history(id)).length, 2);
+  await ask(id, '第二个问题');
+  const { messages: sent } = asked();
+  assert.deepEqual(sent.map(({ role, content }: { role: string; content: string }) => [role, content]).slice(1), [
+    ['user', '第一个问题'],
+    ['user', '第二个问题'],
+  ]);
+});

@@ -1,4 +1,6 @@
 import type { Language } from '../../../core/contracts/contract.ts';
+import type { Numbers } from '../../../core/data/numbers.ts';
+import { AppError } from '../../../core/errors.ts';
 import {
   defineRoute,
   defineRoutes,
@@ -6,6 +8,7 @@ import {
   type RequestInfo,
   type StreamMessage,
 } from '../../../core/http/route.ts';
+import type { Principal } from '../../../core/principal.ts';
 import { id, nullable, oneOf, Type, text, time } from '../../../core/schema.ts';
 import type { AnswerPiece, Citation, Conversation, ConversationService, Message } from '../public.ts';
 import { content, lastEventId } from './parts.ts';
@@ -85,12 +88,23 @@ const doneMessage = Type.Object({
   citations: Type.Optional(citations),
 });
 
-/** Source: studio document, 4.2: unnamed events `token`, then `done` or `error`. */
-async function* streamOf(pieces: AsyncIterable<AnswerPiece>, language: Language): AsyncGenerator<StreamMessage> {
+/**
+ * Source: studio document, 4.2: unnamed events `token`, then `done` or `error`.
+ *
+ * @param number called before the end is told
+ */
+async function* streamOf(
+  pieces: AsyncIterable<AnswerPiece>,
+  language: Language,
+  number: () => Promise<void>,
+): AsyncGenerator<StreamMessage> {
   for await (const piece of pieces) {
     if (piece.type === 'token') {
       yield { id: piece.id, data: { type: 'token', content: piece.content } };
-    } else if (piece.type === 'error') {
+      continue;
+    }
+    await number();
+    if (piece.type === 'error') {
       yield { id: piece.id, data: { type: 'error', content: piece.message[language] } };
     } else {
       const { message } = piece;
@@ -131,9 +145,31 @@ const MODEL_CODES = Object.fromEntries(
   ].map((code) => [code, MODEL_FAILED]),
 );
 
+/** Messages of a conversation that get their numbers together, at most: the last ones. */
+const NUMBERED = 100;
+
 /** Source: studio document, section 4. */
-export const studioRoutes = (conversations: ConversationService) =>
-  defineRoutes('studio', {
+export const studioRoutes = (conversations: ConversationService, numbers: Pick<Numbers, 'numberOf'>) => {
+  /**
+   * Numbers are made when an id is first told, and the first one that a stream tells is that of the answer: without this, a question
+   * would come after it, and so would what was said through other APIs.
+   */
+  const numberMessages = async (principal: Principal, conversationId: string): Promise<void> => {
+    try {
+      const { messageCount } = await conversations.get(principal, conversationId);
+      const last = { offset: Math.max(0, messageCount - NUMBERED), limit: NUMBERED };
+      const { items } = await conversations.messages(principal, conversationId, last);
+      await numbers.numberOf(
+        'message',
+        items.map((message) => message.id),
+      );
+    } catch (error) {
+      // Deleted while it was answered: there is nothing to number.
+      if (!(error instanceof AppError && error.kind === 'not_found')) throw error;
+    }
+  };
+
+  return defineRoutes('studio', {
     tag: { zh: '对话', en: 'Conversations' },
     codes: { AGENT_NOT_FOUND: 40401, CONVERSATION_NOT_FOUND: 40402, ...MODEL_CODES },
     routes: [
@@ -182,8 +218,10 @@ export const studioRoutes = (conversations: ConversationService) =>
             language,
             ...(!json && lastEventId(request)),
           });
-          if (!json) return new EventStream(streamOf(answering.follow(request.signal), language));
+          const number = () => numberMessages(principal, params.conversation_id);
+          if (!json) return new EventStream(streamOf(answering.follow(request.signal), language, number));
           const { user, answer } = await answering.finished();
+          await number();
           return { user_message: messageView(user), assistant_message: messageView(answer) };
         },
       }),
@@ -203,3 +241,4 @@ export const studioRoutes = (conversations: ConversationService) =>
       }),
     ],
   });
+};

@@ -55,7 +55,13 @@ function expand(found: MessageDocument[], userMessage: UserMessage): ModelMessag
   const first = ordered.findIndex(({ role }) => role === 'user');
   return ordered.slice(first === -1 ? ordered.length : first).flatMap((message) => {
     if (message.role === 'user') return [userMessage(message)];
-    if (message.turn && message.turn.length > 0) return message.turn;
-    return message.content === '' ? [] : [{ role: 'assistant' as const, content: message.content }];
+    const said = message.turn && message.turn.length > 0 ? message.turn : [answerOf(message)];
+    return said.filter(saysSomething);
   });
 }
+
+const answerOf = ({ content }: MessageDocument): ModelMessage => ({ role: 'assistant', content });
+
+/** Many endpoints refuse an answer without a word: one of them would end the conversation for good. */
+const saysSomething = (message: ModelMessage): boolean =>
+  message.role !== 'assistant' || message.content.trim() !== '' || (message.toolCalls?.length ?? 0) > 0;
