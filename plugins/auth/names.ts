@@ -1,8 +1,11 @@
 import { domainToASCII } from 'node:url';
 import { emailInvalid, usernameInvalid } from './errors.ts';
 
-/** Enough for a form; what is right is decided below. Also in schemas, so that clients see it in the documents. */
-export const EMAIL_PATTERN = '^[^\\s@]+@[^\\s@]+\\.[^\\s@]+$';
+/**
+ * Enough for a form; what is right is decided below. Also in schemas, so that clients see it in the documents. Each sign can be matched in
+ * one way only: text of any length is decided in one pass.
+ */
+export const EMAIL_PATTERN = '^[^\\s@]+@[^\\s@.]+(?:\\.[^\\s@.]+)+$';
 export const MAX_EMAIL = 254;
 
 const LOCAL_PART = /^[\p{L}\p{M}\p{N}.!#$%&'*+/=?^_`{|}~-]{1,64}$/u;

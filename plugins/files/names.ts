@@ -28,7 +28,14 @@ export function cleanName(given: string): string {
   return shorten(RESERVED.test(plain) ? `_${plain}` : plain);
 }
 
-const trimEnds = (name: string) => name.replace(/^[\s.]+|[\s.]+$/gu, '');
+/** Not one expression with `+$`: on a long run of blanks in the middle it would take the square of their number. */
+function trimEnds(name: string): string {
+  const begin = name.search(/[^\s.]/u);
+  if (begin < 0) return '';
+  let end = name.length;
+  while (/[\s.]/u.test(name.charAt(end - 1))) end -= 1;
+  return name.slice(begin, end);
+}
 
 function shorten(name: string): string {
   if (bytes(name) <= NAME_BYTES) return name;

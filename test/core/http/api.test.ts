@@ -171,6 +171,37 @@ test('wrong fields: each contract has its own status and form, in Chinese and En
   });
 });
 
+test('wrong fields: a text that is too long is not matched with its pattern', async (t) => {
+  const { call } = await serveRoutes(t, [
+    defineRoutes('research', {
+      tag: { zh: 'test', en: 'test' },
+      codes: {},
+      routes: [
+        defineRoute({
+          method: 'POST',
+          path: '/projects',
+          auth: 'user',
+          summary: { zh: 'create', en: 'create' },
+          // Takes the square of the length.
+          body: Type.Object({
+            name: text({ maxLength: 10, pattern: '^.+a.+b.+$' }),
+            note: Type.String({ maxLength: 20_000 }),
+          }),
+          handler: () => undefined,
+        }),
+      ],
+    }),
+  ]);
+  const fields = async (body: object) =>
+    (await call('POST', '/projects', { token: 'user', body })).body.error.details.map(
+      ({ field, message }: { field: string; message: string }) => `${field}: ${message}`,
+    );
+  const started = performance.now();
+  assert.deepEqual(await fields({ name: 'a'.repeat(1_000_000), note: '' }), ['name: name不能超过 10 个字符']);
+  assert.ok(performance.now() - started < 2000);
+  assert.deepEqual(await fields({ name: 'xaxbx', note: 'x'.repeat(20_001) }), ['note: note不能超过 20000 个字符']);
+});
+
 test('lists: each contract has its own paging query and body', async (t) => {
   const { call } = await serveRoutes(t, dialects);
   const data = async (path: string, options: object) =>
