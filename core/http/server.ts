@@ -13,6 +13,7 @@ import { limitsSchema } from './limits.ts';
 import type { Mount } from './mount.ts';
 import { createMounts } from './mounts.ts';
 import { type SocketRoute, serveSockets } from './socket.ts';
+import { unreadableAnswer } from './unreadable.ts';
 
 /** Section `http` of the manifest. */
 export const httpSchema = Type.Object(
@@ -122,8 +123,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return socket.destroy();
-    const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
-    socket.end(`HTTP/1.1 ${status}\r\nX-Trace-Id: ${randomUUID()}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+    socket.end(unreadableAnswer(error));
   });
   // Slow clients may not hold a connection without sending their request; a slow line may take its time for a large file.
   server.headersTimeout = 30_000;

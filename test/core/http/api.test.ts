@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
+import { connect } from 'node:net';
+import { text as textOf } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { AppError } from '../../../core/errors.ts';
@@ -613,4 +615,21 @@ test('the same method and path twice in one contract stops the start', async (t)
     serveRoutes(t, [...dialects, ...dialects.slice(0, 1)]),
     /declared twice for the reports contract/,
   );
+});
+
+test('what is no HTTP request is told why, in a body for all clients', async (t) => {
+  const { url } = await serveRoutes(t, dialects);
+  const answerTo = async (line: string) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.write(`${line}\r\nHost: x\r\n\r\n`);
+    const [head = '', body = ''] = (await textOf(socket)).split('\r\n\r\n');
+    assert.match(head, /X-Trace-Id: \S+/);
+    return { status: Number(head.split(' ')[1]), ...JSON.parse(body) };
+  };
+  const chinese = await answerTo('GET /api/v1/history?keyword=骨质 HTTP/1.1');
+  assert.match(chinese.message, /百分号编码.*percent-encoded/);
+  assert.deepEqual([chinese.status, chinese.success, chinese.data, chinese.status_code], [400, false, null, 400]);
+  const long = await answerTo(`GET /api/v1/history?keyword=${'x'.repeat(20_000)} HTTP/1.1`);
+  assert.deepEqual([long.status, long.code], [431, 431]);
+  assert.equal((await answerTo('HELLO')).status, 400);
 });
