@@ -25,6 +25,9 @@ export function nodeDataInvalid(part: NodePart, type: string, fields: FieldError
   );
 }
 
+/** The field is named already. */
+const MISSING: FieldError['message'] = { zh: '不能为空', en: 'is required' };
+
 /** More wrong fields than this help nobody. */
 const MAX_FIELDS = 20;
 
@@ -46,7 +49,7 @@ export function createSchemaCheck(
       .slice(0, MAX_FIELDS)
       .map((error) => ({
         field: fieldPath(error.instancePath, error.params),
-        message: { zh: Locale.zh_Hans(error), en: Locale.en_US(error) },
+        message: error.keyword === 'required' ? MISSING : { zh: Locale.zh_Hans(error), en: Locale.en_US(error) },
       }));
     throw refuse(fields);
   };

@@ -67,12 +67,21 @@ export function prepare(schema: JsonSchema, value: unknown, form: Form, contract
   if (!isObject(value) || node.properties === undefined) return value;
   const result: Record<string, unknown> = {};
   if (node.additionalProperties === true) Object.assign(result, value);
+  const required = (node.required ?? []) as readonly string[];
   for (const [name, property] of Object.entries(propertiesOf(node))) {
-    const prepared = inner(property, Object.hasOwn(value, name) ? value[name] : undefined);
+    const given = Object.hasOwn(value, name) ? value[name] : undefined;
+    const left = form === 'text' && !required.includes(name) && isUnchosen(resolve(property, known)[0], given);
+    const prepared = inner(property, left ? undefined : given);
     if (prepared !== undefined) result[name] = prepared;
   }
   return result;
 }
+
+/** Pages send the fields of a filter that was left alone as `status=&projectId=`: no id and no choice is an empty text. */
+const isUnchosen = (node: JsonSchema, value: unknown): boolean =>
+  typeof value === 'string' &&
+  value.trim() === '' &&
+  (node['x-koagent-id'] !== undefined || (Array.isArray(node.enum) && !node.enum.includes('')));
 
 function prepareText(node: JsonSchema, value: string, form: Form, contract: Contract): unknown {
   if (node['x-koagent-trim'] === true) return value.trim();

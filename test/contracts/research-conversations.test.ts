@@ -345,6 +345,8 @@ test('lists: filters, order, pages', async () => {
   assert.deepEqual(await words('OK'), ['a', 1]);
   assert.deepEqual(await words('x.y'), ['', 0]);
   assert.deepEqual(await titles(`/history?projectId=${project}&agentId=agent-picos&keyword=c`), ['c', 1]);
+  // Fields of a filter that was left alone.
+  assert.deepEqual(await titles('/history?projectId=&agentId=&startDate=&endDate=&keyword='), ['acb', 3]);
   const sources = (await call('GET', '/history')).body.data.items.map(({ source }: { source: string }) => source);
   assert.deepEqual(sources, ['project', 'project', 'global']);
 

@@ -330,6 +330,13 @@ describe('the official openai client', () => {
         `${JSON.stringify(fields)}: ${message}`,
       );
     }
+    const missing = await fetch(`${server.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'accept-language': 'en' },
+      body: '{}',
+    });
+    const told = (await missing.json()) as { error: { message: string; param: string } };
+    assert.deepEqual([missing.status, told.error.param, told.error.message], [400, 'model', 'model: is required']);
     const nowhere = await failure(client.embeddings.create({ model: 'x', input: 'y' }));
     assert.deepEqual([nowhere.status, nowhere.code], [404, 'route_not_found']);
     const unreadable = await fetch(`${server.url}/v1/chat/completions`, {
