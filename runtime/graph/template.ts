@@ -52,12 +52,14 @@ export function placeholderAt(text: string, at: number): { path: Path; end: numb
 export function openPlaceholders(text: string): string[] {
   const found: string[] = [];
   let at = text.indexOf('{');
+  let close = text.indexOf('}');
   while (at !== -1) {
+    // Looked for once and not from each brace: text without one is read to its end each time.
+    if (close !== -1 && close < at) close = text.indexOf('}', at);
     const whole = placeholderAt(text, at);
     const braces = text[at + 1] === '{' ? 2 : 1;
     const scanned = whole ? undefined : scanPath(text, skipSpace(text, at + braces));
     const next = text.indexOf('{', scanned?.end ?? at + 1);
-    const close = text.indexOf('}', at);
     const isOpen = close === -1 || (next !== -1 && close > next) || (braces === 2 && close === scanned?.end);
     if (scanned && isOpen) found.push(text.slice(at, scanned.end));
     at = whole ? text.indexOf('{', whole.end) : next;

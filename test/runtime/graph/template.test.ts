@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseTemplate, renderTemplate, templateValue } from '../../../runtime/graph/index.ts';
 import { parsePath, setPath } from '../../../runtime/graph/path.ts';
+import { openPlaceholders } from '../../../runtime/graph/template.ts';
 import { scopeOf } from './support.ts';
 
 const scope = scopeOf({
@@ -83,6 +84,13 @@ test('template: hostile texts of a megabyte are parsed in less than a second', (
   }
   parseTemplate(`{${'a'.repeat(1_000_000)}`);
   parseTemplate(`{${'a.'.repeat(500_000)}`);
+});
+
+test('template: braces that are open are found in one pass over a megabyte', () => {
+  assert.deepEqual(openPlaceholders('{a} {b {{c} {"d": 1} {e'), ['{b', '{{c', '{e']);
+  const started = performance.now();
+  for (const text of ['{{', '{', '{{a', '{a ', '{ "']) openPlaceholders(text.repeat(300_000));
+  assert.ok(performance.now() - started < 10_000);
 });
 
 test('path: braces and $. are taken off, what is no path is refused', () => {
