@@ -24,7 +24,8 @@ const RECHECK_MS = 1000;
  * the connection; `end` fires when the client goes away or the server shuts down.
  *
  * @param shape brings the data of a message with a schema into the form of the contract
- * @param allowed whether the token is still good: a stream does not outlive a logout or a blocked account
+ * @param allowed whether the token is still good: a stream does not outlive a logout or a blocked account. It is cut off then, as it is
+ *   when the source fails: a proper end would look like a whole answer
  */
 export async function sendEvents(
   ctx: Context,
@@ -52,8 +53,12 @@ export async function sendEvents(
     checkedAt = performance.now();
     return allowed();
   };
+  let cutOff = false;
   const comment = setInterval(async () => {
-    if (!(await stillAllowed())) return end.abort();
+    if (!(await stillAllowed())) {
+      cutOff = true;
+      return end.abort();
+    }
     // A client that does not read gets no comments either: they would only pile up.
     if (!response.writableNeedDrain) response.write(': keep-alive\n\n');
   }, COMMENT_MS);
@@ -61,18 +66,24 @@ export async function sendEvents(
   try {
     while (!end.signal.aborted) {
       const { value, done } = await iterator.next();
-      if (done || end.signal.aborted || !(await stillAllowed())) break;
+      if (done || end.signal.aborted) break;
+      cutOff = !(await stillAllowed());
+      if (cutOff) break;
       const { id, data, schema } = value;
       const message = { ...(id !== undefined && { id }), data: schema ? await shape(schema, data) : data };
       if (!response.write(formatMessage(message)) && !(await drained(response, end.signal))) break;
     }
   } catch (error) {
-    if (!end.signal.aborted) log.error({ err: error }, 'event stream failed');
+    if (!end.signal.aborted) {
+      cutOff = true;
+      log.error({ err: error }, 'event stream failed');
+    }
   } finally {
     clearInterval(comment);
     end.abort();
     await iterator.return?.();
-    response.end();
+    if (cutOff) response.destroy();
+    else response.end();
   }
 }
 

@@ -168,7 +168,9 @@ test('an event stream ends with the client, and with its token', async (t) => {
   assert.equal(entries[0]?.status, 200);
   revoked.add('user:stream');
   t.after(() => revoked.delete('user:stream'));
-  while (!(await reader.read()).done);
+  await assert.rejects(async () => {
+    while (!(await reader.read()).done);
+  });
   await ended.promise;
 });
 
