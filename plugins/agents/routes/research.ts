@@ -38,7 +38,11 @@ export const researchRoutes = (agents: AgentService) =>
           status: Type.Optional(oneOf(AGENT_STATUS, { label: { zh: '状态', en: 'Status' } })),
         }),
         reply: Type.Array(Type.Object(fields)),
-        handler: async ({ principal, query }) => (await agents.catalogue(principal, query)).map(view),
+        async handler({ principal, query: { category, status } }) {
+          // A filter that was left alone is sent as an empty text.
+          const wanted = { ...(category && { category }), ...(status && { status }) };
+          return (await agents.catalogue(principal, wanted)).map(view);
+        },
       }),
       defineRoute({
         method: 'GET',
