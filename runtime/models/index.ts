@@ -15,7 +15,7 @@ import {
   toModelError,
 } from './errors.ts';
 import { parseJsonAnswer, withJsonInstruction } from './json-answer.ts';
-import { langchainSource } from './langchain.ts';
+import { createLangchainSource } from './langchain.ts';
 import { offlineSource } from './offline.ts';
 import { createRegistry, type Found } from './registry.ts';
 import type { ModelSource } from './source.ts';
@@ -53,6 +53,7 @@ const LONGEST_RETRY_AFTER_MS = 60_000;
 export const createModelGateway = (config: ModelsConfig, deps: ModelGatewayDeps = {}): ModelGateway => {
   const { log = () => undefined, clock = systemClock, random = Math.random } = deps;
   const registry = createRegistry(config);
+  const langchain = createLangchainSource();
   let active = 0;
 
   const resolve: ModelGateway['resolve'] = (ref, { unknown = 'default' } = {}) =>
@@ -97,7 +98,7 @@ export const createModelGateway = (config: ModelsConfig, deps: ModelGatewayDeps 
       let started = false;
       let error: AppError;
       try {
-        const source = sourceOf(candidate, request);
+        const source = sourceOf(candidate, request, langchain);
         const prepared = offline ? request : withJsonInstruction(request, provider.jsonMode);
         for await (const event of attempt(source, candidate, prepared, { signal, clock })) {
           started = true;
@@ -153,14 +154,14 @@ export const createModelGateway = (config: ModelsConfig, deps: ModelGatewayDeps 
   };
 };
 
-const sourceOf = ({ model, offline }: Found, request: ModelRequest): ModelSource => {
+const sourceOf = ({ model, offline }: Found, request: ModelRequest, langchain: ModelSource): ModelSource => {
   if (offline) return offlineSource;
   if (!model.available) throw notConfigured(model.key, model.missing);
   const pictures = request.messages.some(
     ({ content }) => typeof content !== 'string' && content.some((part) => part.type === 'image'),
   );
   if (pictures && !model.multimodal) throw imagesUnsupported(model.key);
-  return langchainSource;
+  return langchain;
 };
 
 const delayOf = (retry: RetryPolicy, attempt: number, retryAfterMs: number | undefined, chance: number): number => {

@@ -1,74 +1,141 @@
 import type { BaseMessage } from '@langchain/core/messages';
 import type { ChatOpenAICompletions, ChatOpenAIFields } from '@langchain/openai';
-import type { SourceCall, SourcePart } from './source.ts';
+import type { Dispatcher } from 'undici';
+import { createDispatcher, Exchange, type Wire } from './exchange.ts';
+import type { ModelSource, SourceCall, SourcePart } from './source.ts';
 import type { FinishReason, ModelMessage, ModelRequest } from './types.ts';
 
-type Libraries = {
+interface Libraries extends Wire {
   openai: typeof import('@langchain/openai');
   messages: typeof import('@langchain/core/messages');
-};
+}
+
+/** Clients that are kept; each is for one way of calling a model. */
+const MAX_CLIENTS = 64;
 
 /** Together some 90 MB and 0.4 s, so they are loaded with the first real call and not with the gateway. */
 const load = async (): Promise<Libraries> => {
-  const [openai, messages] = await Promise.all([import('@langchain/openai'), import('@langchain/core/messages')]);
-  return { openai, messages };
+  const [openai, messages, undici, { createParser }] = await Promise.all([
+    import('@langchain/openai'),
+    import('@langchain/core/messages'),
+    import('undici'),
+    import('eventsource-parser'),
+  ]);
+  return { openai, messages, undici, createParser };
 };
 
-/** Calls an OpenAI-compatible endpoint, Azure or Gemini (through its OpenAI-compatible endpoint). */
-export async function* langchainSource(call: SourceCall): AsyncGenerator<SourcePart> {
-  const libraries = await load();
-  const chat = openChat(libraries, call);
-  const { request, signal } = call;
-  const tools = (request.tools ?? []).map((tool) => ({ type: 'function' as const, function: { ...tool } }));
-  // The public `stream` would concatenate all chunks again for callbacks that nobody listens to.
-  const chunks = chat._streamResponseChunks(toLangChain(libraries, request.messages), {
-    signal,
-    ...(tools.length > 0 && {
-      tools,
-      ...(request.toolChoice !== undefined && { tool_choice: toolChoice(request.toolChoice) }),
-    }),
-    ...(request.stop?.length && { stop: request.stop }),
-  });
-  for await (const { message, generationInfo, text } of chunks) {
-    const thinking = message.additional_kwargs.reasoning_content;
-    if (typeof thinking === 'string' && thinking !== '') yield { type: 'thinking', text: thinking };
-    if (text !== '') yield { type: 'text', text };
-    let pieces = 0;
-    if ('tool_call_chunks' in message && Array.isArray(message.tool_call_chunks)) {
-      for (const piece of message.tool_call_chunks) {
-        pieces += 1;
-        yield {
-          type: 'tool',
-          index: piece.index ?? 0,
-          ...(piece.id && { id: piece.id }),
-          ...(piece.name && { name: piece.name }),
-          arguments: piece.args ?? '',
-        };
-      }
-    }
-    // Usage stands on a chunk of its own; concatenating chunks may lose it.
-    const usage = 'usage_metadata' in message ? (message.usage_metadata as UsageMetadata | undefined) : undefined;
-    if (usage && Number.isFinite(usage.input_tokens)) {
-      yield {
-        type: 'usage',
-        inputTokens: usage.input_tokens,
-        outputTokens: usage.output_tokens ?? 0,
-        totalTokens: usage.total_tokens ?? usage.input_tokens + (usage.output_tokens ?? 0),
-        cachedTokens: usage.input_token_details?.cache_read ?? 0,
-      };
-    }
-    const reason = generationInfo?.finish_reason;
-    if (typeof reason === 'string' && reason !== '') yield { type: 'finish', reason: finishReason(reason) };
-    else if (text === '' && pieces === 0 && !thinking && !usage) yield { type: 'alive' };
+/** Calls OpenAI-compatible endpoints, Azure or Gemini (through its OpenAI-compatible endpoint). */
+export function createLangchainSource(): ModelSource & { ready(): Promise<void> } {
+  let libraries: Promise<Libraries & { dispatcher: Dispatcher }> | undefined;
+  const clients = new Map<string, ChatOpenAICompletions>();
+  const ready = () => {
+    libraries ??= load().then((loaded) => ({ ...loaded, dispatcher: createDispatcher(loaded.undici) }));
+    return libraries;
+  };
+
+  /** Making a client costs more than a call. */
+  const clientOf = ({ openai }: Libraries, call: SourceCall): ChatOpenAICompletions => {
+    const fields = fieldsOf(call);
+    const key = JSON.stringify(fields);
+    const client = clients.get(key) ?? new openai.ChatOpenAICompletions(withFetch(fields));
+    clients.delete(key);
+    clients.set(key, client);
+    if (clients.size > MAX_CLIENTS) clients.delete(clients.keys().next().value as string);
+    return client;
+  };
+
+  async function* source(call: SourceCall): AsyncGenerator<SourcePart> {
+    const { dispatcher, ...loaded } = await ready();
+    const chat = clientOf(loaded, call);
+    const exchange = new Exchange(loaded, dispatcher);
+    await chat.completionWithRetry(paramsOf(loaded, chat, call), {
+      signal: call.signal,
+      // Azure takes a bearer token for one of its own directory and refuses the key beside it.
+      ...(call.provider.kind === 'azure' && { headers: { Authorization: null } }),
+      fetchOptions: { exchange } as object,
+    });
+    for await (const data of exchange.events()) for (const part of partsOf(JSON.parse(data))) yield part;
   }
+
+  return Object.assign(source, { ready: async () => void (await ready()) });
 }
 
-interface UsageMetadata {
-  input_tokens: number;
-  output_tokens?: number;
-  total_tokens?: number;
-  input_token_details?: { cache_read?: number };
+/** The client hands the options of a call on to `fetch`: among them is the exchange that it belongs to. */
+const withFetch = (fields: ChatOpenAIFields): ChatOpenAIFields => ({
+  ...fields,
+  configuration: {
+    ...fields.configuration,
+    fetch: (url, init) => (init as RequestInit & { exchange: Exchange }).exchange.fetch(String(url), init ?? {}),
+  },
+});
+
+/** What is read of a chunk; it comes from outside, so nothing is certain. */
+interface RawChunk {
+  choices?: ({ delta?: RawDelta | null; finish_reason?: unknown } | null)[];
+  usage?: RawUsage | null;
+  error?: { code?: unknown; message?: unknown };
 }
+
+interface RawDelta {
+  content?: unknown;
+  reasoning?: unknown;
+  reasoning_content?: unknown;
+  tool_calls?: ({
+    index?: number;
+    id?: string | null;
+    function?: { name?: string | null; arguments?: string | null } | null;
+  } | null)[];
+}
+
+interface RawUsage {
+  prompt_tokens?: number;
+  completion_tokens?: number;
+  total_tokens?: number;
+  prompt_tokens_details?: { cached_tokens?: number | null } | null;
+}
+
+/** The parts that a chunk has; never none. */
+function partsOf(chunk: RawChunk | null): SourcePart[] {
+  if (chunk?.error) throw streamedError(chunk.error);
+  const parts: SourcePart[] = [];
+  const choice = chunk?.choices?.[0];
+  const { content, reasoning_content: reasoning, reasoning: other, tool_calls: calls } = choice?.delta ?? {};
+  const thinking = typeof reasoning === 'string' ? reasoning : other;
+  if (typeof thinking === 'string' && thinking !== '') parts.push({ type: 'thinking', text: thinking });
+  const text = Array.isArray(content) ? content.map((part) => part?.text ?? '').join('') : content;
+  if (typeof text === 'string' && text !== '') parts.push({ type: 'text', text });
+  for (const call of Array.isArray(calls) ? calls : []) {
+    const { name, arguments: pieces } = call?.function ?? {};
+    parts.push({
+      type: 'tool',
+      index: call?.index ?? 0,
+      ...(call?.id && { id: call.id }),
+      ...(name && { name }),
+      arguments: pieces ?? '',
+    });
+  }
+  const usage = chunk?.usage;
+  if (usage && Number.isFinite(usage.prompt_tokens)) {
+    const { prompt_tokens: inputTokens = 0, completion_tokens: outputTokens = 0 } = usage;
+    parts.push({
+      type: 'usage',
+      inputTokens,
+      outputTokens,
+      totalTokens: usage.total_tokens ?? inputTokens + outputTokens,
+      cachedTokens: usage.prompt_tokens_details?.cached_tokens ?? 0,
+    });
+  }
+  const reason = choice?.finish_reason;
+  if (typeof reason === 'string' && reason !== '') parts.push({ type: 'finish', reason: finishReason(reason) });
+  return parts.length > 0 ? parts : [{ type: 'alive' }];
+}
+
+/** An error that a provider sends as an event, in the form of the client's own. */
+const streamedError = (error: NonNullable<RawChunk['error']>): Error =>
+  Object.assign(new Error(typeof error.message === 'string' ? error.message : JSON.stringify(error)), {
+    error,
+    code: error.code,
+  });
 
 const finishReason = (reason: string): FinishReason => {
   switch (reason) {
@@ -89,10 +156,44 @@ const finishReason = (reason: string): FinishReason => {
 const toolChoice = (choice: NonNullable<ModelRequest['toolChoice']>) =>
   typeof choice === 'object' ? { type: 'function' as const, function: { name: choice.name } } : choice;
 
-const openChat = ({ openai }: Libraries, { model, provider, request }: SourceCall): ChatOpenAICompletions => {
+/** The request as the endpoint gets it. */
+const paramsOf = (libraries: Libraries, chat: ChatOpenAICompletions, { request, model }: SourceCall) => {
+  const tools = (request.tools ?? []).map((tool) => ({ type: 'function' as const, function: { ...tool } }));
+  const messages = libraries.openai.convertMessagesToCompletionsMessageParams({
+    messages: request.messages.map((message) => toLangChainMessage(libraries, message)),
+    model: chat.model,
+  });
+  if (model.returnThinking) addThinking(messages, request.messages);
+  return {
+    ...chat.invocationParams(
+      {
+        ...(tools.length > 0 && {
+          tools,
+          ...(request.toolChoice !== undefined && { tool_choice: toolChoice(request.toolChoice) }),
+        }),
+        ...(request.stop?.length && { stop: request.stop }),
+      },
+      { streaming: true },
+    ),
+    messages,
+    stream: true as const,
+  };
+};
+
+/** The thinking of earlier answers, which LangChain does not send. */
+const addThinking = (sent: readonly object[], history: readonly ModelMessage[]): void => {
+  for (const [at, message] of history.entries()) {
+    const one = sent[at];
+    if (one && message.role === 'assistant' && message.thinking) {
+      Object.assign(one, { reasoning_content: message.thinking });
+    }
+  }
+};
+
+const fieldsOf = ({ model, provider, request }: SourceCall): ChatOpenAIFields => {
   const azure = provider.kind === 'azure';
   const name = request.thinking === true && model.thinkingModel !== undefined ? model.thinkingModel : model.model;
-  const fields: ChatOpenAIFields = {
+  return {
     model: name,
     // Local servers need no key, but the client insists on one.
     apiKey: provider.apiKey ?? 'none',
@@ -121,56 +222,7 @@ const openChat = ({ openai }: Libraries, { model, provider, request }: SourceCal
         : { baseURL: provider.baseUrl }),
     },
   };
-  return adapt(new openai.ChatOpenAICompletions(fields), model.returnThinking ? request.messages : [], azure);
 };
-
-/**
- * Wraps the one method that talks to the endpoint. On the way out it adds the thinking of earlier answers, which
- * LangChain does not send; on the way in it repairs chunks that LangChain would misread: a first delta without role (its tool
- * calls and thinking would be lost), a missing delta (its finish reason would be lost), `reasoning` for `reasoning_content`.
- */
-const adapt = (
-  chat: ChatOpenAICompletions,
-  history: readonly ModelMessage[],
-  azure: boolean,
-): ChatOpenAICompletions => {
-  // The method is overloaded over all kinds of requests; only the streaming one is used here.
-  const original = chat.completionWithRetry.bind(chat) as unknown as Complete;
-  const patched: Complete = async (body, options) => {
-    for (const [at, message] of history.entries()) {
-      const sent = body.messages[at];
-      if (sent && message.role === 'assistant' && message.thinking) sent.reasoning_content = message.thinking;
-    }
-    // Azure takes a bearer token for one of its own directory and refuses the key beside it.
-    return repair(await original(body, azure ? { ...options, headers: { Authorization: null } } : options));
-  };
-  chat.completionWithRetry = patched as unknown as ChatOpenAICompletions['completionWithRetry'];
-  return chat;
-};
-
-type Complete = (
-  body: { messages: { reasoning_content?: string }[] },
-  options: object,
-) => Promise<AsyncIterable<RawChunk>>;
-
-/** What is read of a chunk; it comes from outside, so nothing is certain. */
-interface RawChunk {
-  choices?: { delta?: { role?: string; content?: unknown; reasoning?: unknown; reasoning_content?: unknown } | null }[];
-}
-
-async function* repair(chunks: AsyncIterable<RawChunk | null>) {
-  for await (const chunk of chunks) {
-    const choice = chunk?.choices?.[0];
-    if (choice) {
-      const delta = choice.delta ?? {};
-      choice.delta = delta;
-      delta.role = 'assistant';
-      if (Array.isArray(delta.content)) delta.content = delta.content.map((part) => part?.text ?? '').join('');
-      if (typeof delta.reasoning === 'string') delta.reasoning_content ??= delta.reasoning;
-    }
-    if (chunk) yield chunk;
-  }
-}
 
 const responseFormat = ({ responseFormat: format }: ModelRequest, mode: 'schema' | 'object' | 'prompt') => {
   if (format?.type !== 'json' || mode === 'prompt') return {};
@@ -181,9 +233,6 @@ const responseFormat = ({ responseFormat: format }: ModelRequest, mode: 'schema'
   }
   return { response_format: { type: 'json_object' } };
 };
-
-const toLangChain = (libraries: Libraries, history: readonly ModelMessage[]): BaseMessage[] =>
-  history.map((message) => toLangChainMessage(libraries, message));
 
 const toLangChainMessage = ({ messages }: Libraries, message: ModelMessage): BaseMessage => {
   switch (message.role) {
