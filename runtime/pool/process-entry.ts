@@ -64,6 +64,8 @@ function init({ threads, cancelGraceMs, memoryMb, local }: Extract<ToChild, { t:
     deadlineGraceMs: 0,
     env: {},
     local,
+    // Whoever computes for long must not take the processor from those that answer requests.
+    niceness: 10,
     // Ends a thread with many small objects; a single large allocation is caught by the watch below or takes the process.
     resourceLimits: { maxOldGenerationSizeMb: memoryMb, maxYoungGenerationSizeMb: 64 },
     log: (level, message, data) => void link.send({ t: 'log', level, message, ...(data && { data }) }),

@@ -71,6 +71,8 @@ export interface LocalService {
 
 /** What a thread is started with. */
 export interface ThreadData {
+  /** How far its thread steps back behind others for the processor, 0-19. */
+  niceness: number;
   /** One counter that the thread's event loop moves on every `BEAT_MS`. */
   beat: SharedArrayBuffer;
   local: readonly LocalService[];

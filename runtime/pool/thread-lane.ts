@@ -38,6 +38,8 @@ export interface ThreadLaneOptions {
   env: Record<string, string>;
   local: readonly LocalService[];
   resourceLimits?: ResourceLimits;
+  /** See `ThreadData`. Default 0. */
+  niceness?: number;
   log: LogSink;
 }
 
@@ -267,7 +269,7 @@ export class ThreadLane implements Lane {
 
   #piscinaOf(slot: ThreadSlot): Piscina {
     if (slot.piscina !== undefined) return slot.piscina;
-    const { tasksPerThread, env, local, resourceLimits } = this.#options;
+    const { tasksPerThread, env, local, resourceLimits, niceness = 0 } = this.#options;
     const piscina = new Piscina({
       filename: WORKER,
       minThreads: 1,
@@ -276,7 +278,7 @@ export class ThreadLane implements Lane {
       atomics: 'async',
       recordTiming: false,
       env,
-      workerData: { beat: slot.beat.buffer as SharedArrayBuffer, local } satisfies ThreadData,
+      workerData: { beat: slot.beat.buffer as SharedArrayBuffer, local, niceness } satisfies ThreadData,
       ...(resourceLimits !== undefined && { resourceLimits }),
     });
     // Only for a thread that dies between two tasks; with tasks their promises tell.

@@ -1,3 +1,4 @@
+import { getPriority, setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { NodeContext, NodeDefinition } from '../../core/node.ts';
 import { createCheck } from '../../core/node-check.ts';
@@ -21,7 +22,8 @@ import { loadLocalServices, TaskServices } from './worker-services.ts';
  * port; the promise given to Piscina only says when the thread has room again.
  */
 
-const { beat, local } = workerData as ThreadData;
+const { beat, local, niceness } = workerData as ThreadData;
+if (niceness > 0) stepBack(niceness);
 const beats = new Int32Array(beat);
 // The first one says that the thread is up.
 Atomics.add(beats, 0, 1);
@@ -29,6 +31,15 @@ setInterval(() => Atomics.add(beats, 0, 1), BEAT_MS).unref();
 
 // A forgotten promise of one node must not take down the others of its thread. An uncaught exception still ends the thread.
 process.on('unhandledRejection', (error) => notify('error', 'A node left a rejected promise unhandled', error));
+
+/** On Linux this counts for the calling thread alone; elsewhere it may not be possible, and then nothing is lost but patience. */
+function stepBack(by: number): void {
+  try {
+    setPriority(Math.min(19, getPriority() + by));
+  } catch (error) {
+    notify('debug', 'The priority of a thread could not be lowered', error);
+  }
+}
 
 interface LoadedNode {
   definition: NodeDefinition;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { suite, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -23,6 +24,13 @@ suite('isolated process', { concurrency: false }, () => {
     assert.equal(pool.stats().isolated.pid, undefined);
     assert.deepEqual(await pool.run(act('nothing')), { result: 'nothing' });
     assert.equal(pool.stats().isolated.restarts, 0);
+  });
+
+  test('its threads leave the processor to those that answer requests', async (t) => {
+    const pool = await startPool(t);
+    const own = getPriority();
+    assert.deepEqual(await pool.run(task('test.act', { what: 'priority' })), { result: own });
+    assert.deepEqual(await pool.run(act('priority')), { result: Math.min(19, own + 10) });
   });
 
   test('SIGKILL in the middle: its tasks are cut off, repeated they succeed, and the shared lane notices nothing', async (t) => {
