@@ -10,7 +10,7 @@ import { AppError } from '../core/errors.ts';
 import { provide } from '../core/host.ts';
 import { healthRoutes } from '../core/http/health.ts';
 import { createLogger, type Logger } from '../core/log.ts';
-import { checkOptions, readManifest } from '../core/manifest.ts';
+import { checkOptions, importPlugins, readManifest } from '../core/manifest.ts';
 import { createOutbound, outboundService } from '../core/outbound/outbound.ts';
 import { type Static, Type } from '../core/schema.ts';
 import { settingsService } from '../core/settings.ts';
@@ -94,7 +94,11 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
     const runtime = runtimeOptions(manifest.runtime);
     const modelsConfig = loadModelsConfig(settings.modelsPath, settings.env);
 
-    const uri = settings.mongodbUri ?? (await embeddedStore(settings, opened));
+    const [uri] = await Promise.all([
+      settings.mongodbUri ?? embeddedStore(settings, opened),
+      // The store opens in a thread of its own; meanwhile this one loads the plugins. What is wrong with them the app tells.
+      importPlugins(manifest).catch(() => undefined),
+    ]);
     const database = await connectDatabase(uri, { log });
     opened('database', () => database.close());
     const models = createModelGateway(modelsConfig, { log: (level, message, data) => log[level](data, message) });

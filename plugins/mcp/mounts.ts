@@ -1,10 +1,9 @@
 import type { AuthInfo } from '@modelcontextprotocol/sdk/server/auth/types.js';
-import { isInitializeRequest } from '@modelcontextprotocol/sdk/types.js';
 import { AppError } from '../../core/errors.ts';
 import type { Mount, MountContext } from '../../core/http/mount.ts';
 import type { Caller } from './caller.ts';
 import { failureOf, methodRefused, originRefused, sessionMissing, sessionNotFound } from './errors.ts';
-import { createMcpServer, type ServerParts } from './server.ts';
+import type { ServerParts } from './server.ts';
 import type { Session, Sessions } from './sessions.ts';
 
 export interface MountParts extends Omit<ServerParts, 'callerOf'> {
@@ -34,6 +33,11 @@ export function mcpMounts({ sessions, origins, ...parts }: MountParts): Mount[] 
   const sessionOf = async ({ principal, request, body }: MountContext): Promise<Session> => {
     const id = request.header('mcp-session-id');
     if (id === undefined) {
+      // With the first client: what the SDK brings along is large.
+      const [{ isInitializeRequest }, { createMcpServer }] = await Promise.all([
+        import('@modelcontextprotocol/sdk/types.js'),
+        import('./server.ts'),
+      ]);
       const first = Array.isArray(body) ? body[0] : body;
       if (!isInitializeRequest(first)) throw sessionMissing();
       return sessions.begin(principal, (closed) => createMcpServer({ ...parts, callerOf }, closed));

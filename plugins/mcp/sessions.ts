@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js';
-import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
+import type { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import type { Logger } from '../../core/log.ts';
 import type { Principal } from '../../core/principal.ts';
 import { tooManySessions } from './errors.ts';
@@ -58,6 +58,7 @@ export class Sessions {
    * @throws {AppError} MCP_SESSIONS_FULL
    */
   async begin(principal: Principal, createServer: (closed: () => boolean) => Server): Promise<Session> {
+    const { StreamableHTTPServerTransport } = await import('@modelcontextprotocol/sdk/server/streamableHttp.js');
     const owner = ownerOf(principal);
     this.#makeRoom(owner);
     const id = randomUUID();

@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { compileCacheEnv } from './compile-cache.ts';
 import type { CutOffReason } from './errors.ts';
 import { IpcLink } from './ipc-link.ts';
 import type { Packed } from './pack.ts';
@@ -45,7 +46,7 @@ export function startIsolatedChild({ init, env, log, onMessage, onExit }: Isolat
 
   const forked = fork(ENTRY, [], {
     serialization: 'advanced',
-    env,
+    env: { ...compileCacheEnv(), ...env },
     // Debugger and test flags of this process are not the child's business.
     execArgv: [],
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { MessageChannel, type ResourceLimits } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { AppError } from '../../core/errors.ts';
+import { compileCacheEnv } from './compile-cache.ts';
 import {
   type CutOffReason,
   cutOff,
@@ -277,7 +278,7 @@ export class ThreadLane implements Lane {
       concurrentTasksPerWorker: tasksPerThread,
       atomics: 'async',
       recordTiming: false,
-      env,
+      env: { ...compileCacheEnv(), ...env },
       workerData: { beat: slot.beat.buffer as SharedArrayBuffer, local, niceness } satisfies ThreadData,
       ...(resourceLimits !== undefined && { resourceLimits }),
     });

@@ -2,6 +2,7 @@ import { getPriority, setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { NodeContext, NodeDefinition } from '../../core/node.ts';
 import { createCheck } from '../../core/node-check.ts';
+import { keepCompiled } from './compile-cache.ts';
 import { fromWireError, nodeDataNotPlain, toWireError } from './errors.ts';
 import { importNode } from './node-file.ts';
 import { buffersOf, type Packed, pack, unpack } from './pack.ts';
@@ -48,6 +49,8 @@ interface LoadedNode {
   checkOutput(value: unknown): unknown;
 }
 
+/** Nodes that have run once: what they import is in the cache of compiled code. */
+const kept = new Set<string>();
 const nodes = new Map<string, Promise<LoadedNode>>();
 let localServices: Promise<ReadonlyMap<string, unknown>> | undefined;
 
@@ -83,6 +86,10 @@ export default async function runTask(work: ThreadTask): Promise<void> {
   } finally {
     services?.end(new Error('The node has ended'));
     port.off('message', receive);
+    if (!kept.has(task.node.url)) {
+      kept.add(task.node.url);
+      keepCompiled();
+    }
   }
 }
 

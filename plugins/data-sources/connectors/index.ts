@@ -3,8 +3,6 @@ import type { DataSourceType } from '../public.ts';
 import { createApiConnector } from './api.ts';
 import type { Connector, ConnectorParts } from './connector.ts';
 import { createJsonConnector } from './json.ts';
-import { createMysqlConnector } from './mysql.ts';
-import { createPostgresqlConnector } from './postgresql.ts';
 
 /** A source with its secrets in place. */
 export interface SourceTarget {
@@ -101,8 +99,29 @@ export function createConnectors(parts: ConnectorParts, size: number): Connector
 }
 
 function createConnector({ type, config, tenantId }: SourceTarget, parts: ConnectorParts): Connector {
-  if (type === 'mysql') return createMysqlConnector(readDatabaseConfig(config, 3306), parts);
-  if (type === 'postgresql') return createPostgresqlConnector(readDatabaseConfig(config, 5432), parts);
+  if (type === 'mysql') {
+    const target = readDatabaseConfig(config, 3306);
+    return lazily(async () => (await import('./mysql.ts')).createMysqlConnector(target, parts));
+  }
+  if (type === 'postgresql') {
+    const target = readDatabaseConfig(config, 5432);
+    return lazily(async () => (await import('./postgresql.ts')).createPostgresqlConnector(target, parts));
+  }
   if (type === 'api') return createApiConnector(readApiConfig(config), parts);
   return createJsonConnector(readJsonConfig(config), tenantId, parts);
+}
+
+/** A connector whose driver is loaded when the first source needs it. */
+function lazily(make: () => Promise<Connector>): Connector {
+  const made = make();
+  // Who uses it learns why it could not be made.
+  made.catch(() => undefined);
+  return {
+    test: async (signal) => (await made).test(signal),
+    query: async (query, signal) => (await made).query(query, signal),
+    async close(now) {
+      const connector = await made.catch(() => undefined);
+      await connector?.close(now);
+    },
+  };
 }

@@ -1,6 +1,5 @@
 import { defineNode } from '../../../core/node.ts';
 import { freeObject, Type } from '../../../core/schema.ts';
-import { runInSandbox } from './parts/sandbox.ts';
 
 const TIMEOUT_MS = 10_000;
 /** The program is stopped a little before its thread would be killed: that is cheaper, and the message is better. */
@@ -51,7 +50,9 @@ export default defineNode({
   input: Type.Unknown(),
   output: Type.Unknown(),
 
-  run({ config: { code, variables, timeout_ms }, input, log }) {
+  async run({ config: { code, variables, timeout_ms }, input, log }) {
+    // Here and not above: the main thread reads this file too, and never runs a program.
+    const { runInSandbox } = await import('./parts/sandbox.ts');
     return runInSandbox({
       code,
       values: { input, variables },
