@@ -9,20 +9,23 @@ const segmenter = new Intl.Segmenter('zh', { granularity: 'word' });
 
 const LATIN_WORD = /^[a-z]+$/;
 const ACCENTED = /[\u00c0-\u024f\u1e00-\u1eff]/;
-const NOT_TERM = /[^\p{L}\p{N}]+/gu;
-const HAS_TERM = /[\p{L}\p{N}]/u;
+/** Letters and digits, with the marks that some scripts write their vowels with; and pictures that people search for. */
+const NOT_TERM = /[^\p{L}\p{N}\p{M}\p{Extended_Pictographic}]+/gu;
+const HAS_TERM = /[\p{L}\p{N}\p{Extended_Pictographic}]/u;
+/** Signs that are not seen: places where a line may break, directions of text. */
+const UNSEEN = /[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]/g;
 /** Longer ones are noise (hashes, base64) and would only swell the vocabulary. */
 const LONGEST_TERM = 64;
 
 /** Raised when the terms of a text change: indexes made before it are built anew. */
-export const WORDS_VERSION = 2;
+export const WORDS_VERSION = 3;
 
 const fold = (text: string): string => {
-  const folded = simplified(text.normalize('NFKC').toLowerCase());
+  const folded = simplified(text.replace(UNSEEN, '').normalize('NFKC').toLowerCase());
   return ACCENTED.test(folded) ? folded.normalize('NFD').replace(/\p{M}/gu, '').normalize('NFC') : folded;
 };
 
-/** Terms of a text in order. A term holds letters, digits and `_` only, so it needs no quoting in a query. */
+/** Terms of a text in order. A term holds no blanks, so that a passage can be kept as its terms. */
 export function termsOf(text: string): string[] {
   const terms: string[] = [];
   for (const { segment } of segmenter.segment(fold(text))) {

@@ -57,6 +57,9 @@ test('words: Chinese and English, folded, stemmed; questions lose what only asks
   assert.deepEqual(queryTerms('为什么？'), termsOf('为什么？'));
   assert.deepEqual(queryTerms('？！…'), []);
   assert.equal(indexedText('第一句。第二句！ 3.5 is one. Next'), indexedText('第一句。\n第二句！\n3.5 is one.\nNext'));
+  assert.deepEqual(termsOf('隧\u200b道 soft\u00adware ｶﾀｶﾅ 😀❤\ufe0f'), termsOf('隧道 software カタカナ 😀❤'));
+  assert.deepEqual(queryTerms('😀'), ['😀']);
+  assert.equal(termsOf('हिन्दी')[0], 'हिन्दी', 'marks are part of their letters');
   assert.ok(termsOf('a"b OR c* NEAR(d) ^e: -f {g} h+i 3.5 v2.15.3 "').every((term) => /^[\p{L}\p{N}_]+$/u.test(term)));
 });
 
