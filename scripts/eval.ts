@@ -12,7 +12,7 @@ import { isRelevant, type Question, readQuestions } from '../plugins/knowledge/e
 import { indexFile } from '../plugins/knowledge/search/database.ts';
 import { IndexReader } from '../plugins/knowledge/search/reader.ts';
 import { IndexWriter } from '../plugins/knowledge/search/writer.ts';
-import { createModelGateway } from '../runtime/models/index.ts';
+import { createModelGateway, type TextEmbedder } from '../runtime/models/index.ts';
 import { printTable } from './bench/table.ts';
 import { type Engine, koagentEngine, miniSearchEngine, oramaEngine } from './eval/engines.ts';
 import { openDatabase } from './open-database.ts';
@@ -22,7 +22,8 @@ const HELP = `usage: npm run eval -- retrieval --file <questions> [options]
 
 Asks every question of a file and prints recall@1/5/10, the mean reciprocal rank and the time of a search.
 
-  --file <path>   SQuAD-like JSON, or JSONL with one {question, context?, answers?, document?, page?} a line;
+  --file <path>   SQuAD-like JSON, or {question, context?, answers?, document?, page?} in an array or one a line (JSONL),
+                  for example {"question": "保修期多长？", "answers": ["三年"], "document": "合同.pdf"};
                   may be given several times
   --base <id>     the knowledge base to ask (kb-...); without it the paragraphs of the file are indexed for the
                   measurement and thrown away
@@ -111,7 +112,18 @@ async function evaluateBase(questions: readonly Question[], wire: string): Promi
   const log = createLogger('error');
   const database = await openDatabase(settings, log);
   const { embedder } = createModelGateway(loadModelsConfig(settings.modelsPath, settings.env));
-  const knowledge = openKnowledge({ database, dataDir: settings.dataDir, log, embedder });
+  let failures = 0;
+  let reason: unknown;
+  const counted: TextEmbedder | undefined = embedder && {
+    model: embedder.model,
+    embed: (...args) =>
+      embedder.embed(...args).catch((error: unknown) => {
+        failures += 1;
+        reason = error;
+        throw error;
+      }),
+  };
+  const knowledge = openKnowledge({ database, dataDir: settings.dataDir, log, embedder: counted });
   try {
     await database.ready();
     const { base, principal } = await knowledge.base(wire.replace(/^kb-/, ''));
@@ -122,6 +134,10 @@ async function evaluateBase(questions: readonly Question[], wire: string): Promi
       const hits = await knowledge.search.search(principal, question.question, { scope, limit: DEPTH });
       return hits.map((hit) => isRelevant(question, hit));
     });
+    if (failures > 0)
+      console.error(
+        `koagent: the embedding model failed, words alone were searched in part: ${(reason as Error).message}`,
+      );
     return [{ name: base.name, result }];
   } finally {
     await knowledge.close();

@@ -13,7 +13,7 @@ const ACCENTED = /[\u00c0-\u024f\u1e00-\u1eff]/;
 const NOT_TERM = /[^\p{L}\p{N}\p{M}\p{Extended_Pictographic}]+/gu;
 const HAS_TERM = /[\p{L}\p{N}\p{Extended_Pictographic}]/u;
 /** Signs that are not seen: places where a line may break, directions of text. */
-const UNSEEN = /[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]/g;
+const UNSEEN = /[\p{Cf}\p{Variation_Selector}]/gu;
 /** Longer ones are noise (hashes, base64) and would only swell the vocabulary. */
 const LONGEST_TERM = 64;
 
