@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { WORDS_VERSION } from './words.ts';
 
 /** Raised with every change of the tables below. */
-const SCHEMA_VERSION = 3;
+const SCHEMA_VERSION = 4;
 
 /**
  * `documents` are ranges of passages; what no document has is not there, whatever `postings` say. Postings are written in segments, one
@@ -16,7 +16,7 @@ const SCHEMA = `
   CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
   CREATE TABLE documents(
     id INTEGER PRIMARY KEY, document TEXT NOT NULL UNIQUE, version TEXT NOT NULL, scope TEXT NOT NULL, segment INTEGER NOT NULL,
-    first INTEGER NOT NULL, count INTEGER NOT NULL, lengths BLOB NOT NULL
+    first INTEGER NOT NULL, count INTEGER NOT NULL, lengths BLOB NOT NULL, stale INTEGER NOT NULL DEFAULT 0
   );
   CREATE INDEX documents_first ON documents(first);
   CREATE TABLE passages(id INTEGER PRIMARY KEY, head TEXT NOT NULL, body TEXT NOT NULL);

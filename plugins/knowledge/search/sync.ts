@@ -49,6 +49,11 @@ export function createIndexSync({ documents, passages, changes, folder, catchUpM
   const underWay = new Map<string, { target: number; done: Promise<void> }>();
   let closed = false;
 
+  const versionOf = async (tenant: Tenant, documentId: string): Promise<string | undefined> => {
+    const document = await documents.in(tenant).get(documentId);
+    return document?.deleted === false ? document.version : undefined;
+  };
+
   const putDocument = async (tenant: Tenant, documentId: string, seq: number) => {
     const file = indexFile(folder, tenant.tenantId);
     const document = await documents.in(tenant).get(documentId);
@@ -170,7 +175,12 @@ export function createIndexSync({ documents, passages, changes, folder, catchUpM
       await writer.call.startRebuild(file);
       let done = 0;
       for await (const { _id } of documents.in(tenant).iterate({ deleted: false }, { fields: ['_id'] })) {
-        await putDocument(tenant, _id, 0);
+        // A server beside this process may change it between the reading and the writing.
+        let before: string | undefined;
+        do {
+          before = await versionOf(tenant, _id);
+          await putDocument(tenant, _id, 0);
+        } while (before !== (await versionOf(tenant, _id)));
         done += 1;
         onDocument(done);
       }

@@ -109,7 +109,7 @@ export class IndexWriter {
     return this.#guarded(file, (database) => transaction(database, () => mergeSegments(database)));
   }
 
-  /** Prepares for putting every document again; searches go on meanwhile. */
+  /** Prepares for putting every document again; searches go on meanwhile, and find all if it goes no further. */
   startRebuild(file: string): void {
     this.#guarded(file, (database) => {
       let sound = false;
@@ -118,7 +118,7 @@ export class IndexWriter {
       } catch (error) {
         if (!isDamaged(error)) throw error;
       }
-      if (sound) database.exec("UPDATE documents SET version = ''");
+      if (sound) database.exec('UPDATE documents SET stale = 1');
       else {
         this.#forget(file);
         removeIndex(file);
@@ -129,7 +129,7 @@ export class IndexWriter {
   /** Takes out what was not put again, and sets the number of the last change. */
   finishRebuild(file: string, seq: number): void {
     this.#guarded(file, (database) => {
-      const gone = database.prepare("SELECT document FROM documents WHERE version = ''").all();
+      const gone = database.prepare('SELECT document FROM documents WHERE stale = 1').all();
       for (const { document } of gone) this.remove(file, 0, String(document));
       database.prepare("UPDATE meta SET value = max(value, ?) WHERE name = 'seq'").run(seq);
       while (transaction(database, () => mergeSegments(database)));

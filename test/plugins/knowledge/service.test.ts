@@ -184,7 +184,15 @@ test('index: a server with an empty folder, one that is behind and one with a da
     ),
   );
   assert.equal(await count(), 13, 'changes at the same time get different numbers');
-  await other.rebuild(anna);
+  const during: Promise<(string | undefined)[]>[] = [];
+  await other.rebuild(anna, () => {
+    during.push(other.search(anna, { text: '隧道的长度', limit: 50 }).then((hits) => hits.map((hit) => hit.version)));
+  });
+  for (const versions of await Promise.all(during))
+    assert.ok(
+      versions.length === 13 && versions.every((one) => one !== ''),
+      'a rebuild hides nothing while it goes on',
+    );
   assert.equal(await count(), 13, 'after a rebuild');
 
   const own = indexFile(join(dataDir, 'knowledge'), anna.tenantId);
