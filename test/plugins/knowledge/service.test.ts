@@ -90,6 +90,18 @@ test('import: files that cannot be read fail alone, with a reason', async (t) =>
   assert.equal((await knowledge.listDocuments(anna, agent)).length, 2);
 });
 
+test('import: every passage of a long document is found', async (t) => {
+  const { knowledge } = await serve(t);
+  const paragraphs = Array.from({ length: 450 }, (_, at) => `第${at}段 mark${at}x ${'普通的文字，'.repeat(100)}`);
+  const done = await imported(knowledge, anna, text(paragraphs.join('\n\n')));
+  assert.ok(done.passages >= 450);
+  for (const at of [0, 199, 200, 201, 399, 400, 449])
+    assert.match(
+      (await knowledge.search(anna, `mark${at}x`, { ...scope, limit: 1 }))[0]?.text ?? '',
+      new RegExp(`mark${at}x`),
+    );
+});
+
 test('replace: the new passages take the place of the old ones; a version that fails changes nothing', async (t) => {
   const { knowledge, server } = await serve(t);
   const { id } = await imported(knowledge, anna, text('云岭大桥全长四千二百米。'));
