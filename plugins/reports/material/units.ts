@@ -5,12 +5,16 @@ const unitWords =
 const ratioWords = /率|占比|比例|比重|倍数|每股|ratio|rate|margin|per share|percent|\b(?:roe|roa|roic|eps|cagr|irr)\b/i;
 const shareWords = /占比|比例|比重|结构|构成|分布|份额|share|mix|breakdown|structure|composition/i;
 
-/** The last brackets of a label, in parts: 每10股分红(含税,元) has 含税 and 元. */
+/** Longest brackets at the end of a label that name a unit. */
+const BRACKETS = 50;
+
+/** The last brackets of a label, in parts: 每10股分红(含税,元) has 含税 and 元. Labels can be very long: their ends alone are searched. */
 function bracketParts(label: string): { before: string; parts: string[] } | undefined {
-  const match = /^(.*?)\s*[(\uff08]([^()\uff08\uff09]{1,24})[)\uff09]\s*$/su.exec(label);
+  const whole = label.trimEnd();
+  const match = /[(\uff08]([^()\uff08\uff09]{1,24})[)\uff09]$/u.exec(whole.slice(-BRACKETS));
   if (!match) return undefined;
-  const parts = (match[2] ?? '').split(/[,\uff0c\u3001;\uff1b]/).map((part) => part.normalize('NFKC').trim());
-  return { before: match[1] ?? '', parts };
+  const parts = (match[1] ?? '').split(/[,\uff0c\u3001;\uff1b]/).map((part) => part.normalize('NFKC').trim());
+  return { before: whole.slice(0, -match[0].length).trimEnd(), parts };
 }
 
 const bareUnit = (text: string): string => text.replace(/^(?:单位|unit)\s*:\s*/i, '').trim();
