@@ -36,6 +36,7 @@ export async function sendEvents(
   allowed: () => Promise<boolean>,
 ): Promise<void> {
   const response = ctx.res;
+  const { stalledMs = STALLED_MS } = stream.options;
   ctx.respond = false;
   response.writeHead(200, {
     ...(response.getHeaders() as Record<string, string>),
@@ -71,7 +72,7 @@ export async function sendEvents(
       if (cutOff) break;
       const { id, data, schema } = value;
       const message = { ...(id !== undefined && { id }), data: schema ? await shape(schema, data) : data };
-      if (!response.write(formatMessage(message)) && !(await drained(response, end.signal))) break;
+      if (!response.write(formatMessage(message)) && !(await drained(response, end.signal, stalledMs))) break;
     }
   } catch (error) {
     if (!end.signal.aborted) {
@@ -88,7 +89,7 @@ export async function sendEvents(
 }
 
 /** Waits until the client has taken what was sent; false when it went away or takes too long. */
-async function drained(response: ServerResponse, signal: AbortSignal): Promise<boolean> {
+async function drained(response: ServerResponse, signal: AbortSignal, stalledMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const finish = (ok: boolean) => {
       clearTimeout(timer);
@@ -99,7 +100,7 @@ async function drained(response: ServerResponse, signal: AbortSignal): Promise<b
     };
     const onDrain = () => finish(true);
     const onAbort = () => finish(false);
-    const timer = setTimeout(() => finish(false), STALLED_MS);
+    const timer = setTimeout(() => finish(false), stalledMs);
     response.once('drain', onDrain);
     signal.addEventListener('abort', onAbort, { once: true });
   });

@@ -142,7 +142,8 @@ export interface StreamMessage {
  */
 export class EventStream {
   readonly source: AsyncIterable<StreamMessage>;
-  readonly options: { retryMs?: number; headers?: Record<string, string> };
+  /** `stalledMs`: a client that takes nothing for so long is cut off, default 30 s; it resumes from its last id. */
+  readonly options: { retryMs?: number; headers?: Record<string, string>; stalledMs?: number };
 
   constructor(source: AsyncIterable<StreamMessage>, options: EventStream['options'] = {}) {
     this.source = source;

@@ -551,6 +551,44 @@ test('streams, files and empty answers', async (t) => {
   assert.equal(ended, 2);
 });
 
+test('an event stream goes no faster than its client reads, and one that does not read is cut off', async (t) => {
+  const text = 'x'.repeat(64 * 1024);
+  const over = Promise.withResolvers<number>();
+  const { url } = await serveRoutes(t, [
+    defineRoutes('research', {
+      tag: { zh: 'x', en: 'x' },
+      codes: {},
+      routes: [
+        defineRoute({
+          method: 'GET',
+          path: '/history/stream',
+          auth: 'none',
+          summary: { zh: 'x', en: 'x' },
+          replyType: 'events',
+          async handler() {
+            async function* endless() {
+              let count = 0;
+              try {
+                for (; count < 5000; count++) yield { id: count, data: text };
+              } finally {
+                over.resolve(count);
+              }
+            }
+            return new EventStream(endless(), { stalledMs: 300 });
+          },
+        }),
+      ],
+    }),
+  ]);
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  t.after(() => socket.destroy());
+  socket.pause();
+  socket.write('GET /api/v1/history/stream HTTP/1.1\r\nHost: x\r\n\r\n');
+  const sent = await over.promise;
+  // What the two ends of the connection hold, and not a byte in memory beyond it.
+  assert.ok(sent < 500, `${sent} messages of 64 KiB were taken`);
+});
+
 test('an event stream is cut off when its token is revoked: nobody takes it for whole', async (t) => {
   const { url } = await serveRoutes(t, [
     defineRoutes('research', {

@@ -121,6 +121,29 @@ test('sockets: a client that resets its upgrade harms nobody', async (t) => {
   assert.equal((await fetch(`${url}/healthz`)).status, 200);
 });
 
+test('sockets: a client that does not read is cut off at a bounded buffer', async (t) => {
+  const over = Promise.withResolvers<number>();
+  const pour = defineSocket({
+    contract: 'lowcode',
+    path: '/ws/pour',
+    async handle({ signal, send }) {
+      let count = 0;
+      for (; !signal.aborted && count < 5000; count++) {
+        send({ pad: 'x'.repeat(64 * 1024) });
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      over.resolve(count);
+    },
+  });
+  const { url } = await serveRoutes(t, [], {}, [pour]);
+  const { socket } = open(url, '/ws/pour');
+  await once(socket, 'open');
+  socket.pause();
+  const sent = await over.promise;
+  assert.ok(sent < 500, `${sent} messages of 64 KiB were taken`);
+  socket.terminate();
+});
+
 test('sockets: a connection does not outlive its token', async (t) => {
   const { url } = await serveRoutes(t, [], {}, [echo]);
   t.after(() => revoked.clear());
