@@ -102,17 +102,36 @@ async function socketIo(id: string, seen: Seen[], most: number): Promise<void> {
   socket.close();
 }
 
-/** Polls the log once, as a program does that reads the run through the service. */
-async function poll(id: string, seen: Seen[], most: number): Promise<void> {
-  const owner = await server.runs.get({ kind: 'user', accountId: 'x', tenantId, roles: ['admin'] }, id, {
-    everyTenant: true,
-  });
-  const scope = { kind: 'user' as const, accountId: 'x', tenantId: owner?.tenantId ?? '', roles: [] };
-  const events = await server.runs.events(scope, id, seen.length, most);
-  seen.push(...events.map(({ seq, type, data }) => ({ seq, type, data })));
+/** Polls the log lines once over HTTP, as a program does that keeps no connection. */
+async function poll(id: string, seen: Line[], most: number): Promise<void> {
+  const { body } = await api('GET', `/execution-logs/executions/${id}?skip=${seen.length}&limit=${most}`);
+  assert.equal(body.skip, seen.length);
+  seen.push(...body.logs);
   await new Promise((next) => setImmediate(next));
 }
-const tenantId = 'nobody';
+
+interface Line {
+  id: string;
+  node_id: string | null;
+  message: string;
+}
+
+/** The states that one raw WebSocket connection shows, given up after `most` messages. */
+async function rawSocket(id: string, seen: State[], most: number): Promise<boolean> {
+  const { socket, messages, closed } = connect(`${id}?token=${token}`);
+  let left = most;
+  socket.on('message', () => {
+    left -= 1;
+    if (left <= 0) socket.terminate();
+  });
+  const code = await closed;
+  for (const { data } of messages.slice(0, most)) {
+    if (data) seen.push([data.status, data.progress, data.current_node]);
+  }
+  return code === 1000;
+}
+
+type State = [status: string, progress: number, node: string | null];
 
 async function followed(id: string, connect: (id: string, seen: Seen[], most: number) => Promise<void>) {
   const seen: Seen[] = [];
@@ -124,21 +143,57 @@ async function followed(id: string, connect: (id: string, seen: Seen[], most: nu
   return { seen, connections };
 }
 
-test('event stream, socket.io and polling, cut off and resumed at random, give the same sequence', async () => {
+test('event stream, socket.io, raw WebSocket and polling, cut off and resumed at random, give the same sequence', async () => {
   const id = await begin();
-  const ways = Promise.all([followed(id, sse), followed(id, socketIo), followed(id, poll)]);
+  const lines: Line[] = [];
+  const polled = (async () => {
+    let polls = 0;
+    for (; lines.at(-1)?.message !== '工作流执行完成'; polls += 1) await poll(id, lines, 1 + random(30));
+    return polls;
+  })();
+  const states: State[] = [];
+  const watched = (async () => {
+    let connections = 1;
+    while (!(await rawSocket(id, states, 1 + random(10)))) connections += 1;
+    return connections;
+  })();
+  const ways = Promise.all([followed(id, sse), followed(id, socketIo)]);
   for await (const { type } of server.runs.subscribe(await owner(id), id, 0)) if (type === 'node_waiting') break;
   while ((await api('GET', `/executions/${id}/status`)).body.current_node !== 'h') await new Promise(setImmediate);
   assert.equal((await api('POST', `/executions/${id}/nodes/h/approve`, { approved: true })).status, 200);
-  const [first, second, third] = await ways;
+  const [first, second] = await ways;
   assert.deepEqual(
     first.seen.map(({ seq }) => seq),
     first.seen.map((_, at) => at),
     'no gap, nothing twice',
   );
   assert.deepEqual(second.seen, first.seen);
-  assert.deepEqual(third.seen, first.seen);
-  for (const { connections } of [first, second, third]) assert.ok(connections > 3, `${connections} connections`);
+  for (const connections of [first.connections, second.connections, await polled, await watched]) {
+    assert.ok(connections > 3, `${connections} connections`);
+  }
+  // Log lines are made of these events, each with an id of its own.
+  const told = first.seen.filter(({ type }) => type !== 'status' && type !== 'run_started');
+  assert.deepEqual(
+    lines.map((line) => [Number.parseInt(line.id.slice(-12), 16), line.node_id]),
+    told.map(({ seq, data }) => [seq, (data as { node_id?: string }).node_id ?? null]),
+  );
+  // Of the states a connection that was down has missed some; what it saw is in their order, and the end is among it.
+  const all: State[] = first.seen.flatMap(({ type, data }): State[] => {
+    const { progress, current_node: node } = data as { progress: number; current_node: string | null };
+    return type === 'status'
+      ? [['running', progress, node]]
+      : type === 'execution_started'
+        ? [['running', 0, null]]
+        : [];
+  });
+  const known = [['pending', 0, null], ['running', 0, null], ...all, ['completed', 100, null]].map(String);
+  let at = 0;
+  for (const state of states.map(String)) {
+    const found = known.indexOf(state, at);
+    assert.ok(found >= at, `${state} after ${known[at]}`);
+    at = found;
+  }
+  assert.equal(String(states.at(-1)), 'completed,100,');
   assert.equal(first.seen.filter(({ type }) => type === 'node_finished').length, 2 + 2 * ITEMS + 2);
   const late = await followed(id, sse);
   assert.deepEqual(late.seen, first.seen, 'also when the execution is long over');
@@ -148,7 +203,7 @@ test('event stream, socket.io and polling, cut off and resumed at random, give t
 });
 
 const owner = async (id: string) => {
-  const run = await server.runs.get({ kind: 'user', accountId: 'x', tenantId, roles: ['admin'] }, id, {
+  const run = await server.runs.get({ kind: 'user', accountId: 'x', tenantId: 'nobody', roles: ['admin'] }, id, {
     everyTenant: true,
   });
   return { kind: 'user' as const, accountId: 'x', tenantId: run?.tenantId ?? '', roles: [] };
@@ -244,7 +299,36 @@ test('raw WebSocket: no token 4401, unknown or foreign 4404, both with a message
   await api('POST', `/executions/${id}/cancel`);
 });
 
-test('a thousand followers of one execution get the same events; one that does not read costs no memory', async () => {
+test('a thousand followers of one execution over all transports get the same', async () => {
+  const id = await begin();
+  const digest = (seen: Seen[]) => seen.map(({ seq, type }) => `${seq} ${type}`).join();
+  const through = async (way: typeof sse): Promise<string> => {
+    const seen: Seen[] = [];
+    await way(id, seen, Number.POSITIVE_INFINITY);
+    return digest(seen);
+  };
+  const ends = async (): Promise<string> => {
+    const states: State[] = [];
+    assert.ok(await rawSocket(id, states, Number.POSITIVE_INFINITY));
+    return String(states.at(-1));
+  };
+  const followers = [
+    ...Array.from({ length: 500 }, () => through(sse)),
+    ...Array.from({ length: 250 }, () => through(socketIo)),
+    ...Array.from({ length: 250 }, ends),
+  ];
+  const all = Promise.all(followers);
+  while ((await api('GET', `/executions/${id}/status`)).body.current_node !== 'h') {
+    await new Promise((next) => setTimeout(next, 20));
+  }
+  await api('POST', `/executions/${id}/nodes/h/approve`, { approved: true });
+  const got = await all;
+  assert.equal(new Set(got.slice(0, 750)).size, 1);
+  assert.match(got[0] ?? '', /execution_finished$/);
+  assert.deepEqual([...new Set(got.slice(750))], ['completed,100,']);
+});
+
+test('a thousand followers in this process get the same events; one that does not read costs no memory', async () => {
   const id = await begin();
   const scope = await owner(id);
   const before = process.memoryUsage().heapUsed;
