@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import type { TenantModel } from '../../../core/data/database.ts';
 import type { Logger } from '../../../core/log.ts';
 import type { Principal } from '../../../core/principal.ts';
@@ -6,7 +7,7 @@ import type { DocumentRecord } from '../models/document.ts';
 import type { PassageRecord } from '../models/passage.ts';
 import { indexFile, isDamaged, scopeTerm } from './database.ts';
 import type { IndexHit, IndexQuery } from './reader.ts';
-import { startReader, startWriter } from './thread.ts';
+import { startReader, startWriter, unavailable } from './thread.ts';
 import type { IndexedPassage } from './writer.ts';
 
 type Tenant = Pick<Principal, 'tenantId'>;
@@ -148,9 +149,15 @@ export function createIndexSync({ documents, passages, changes, folder, catchUpM
   return {
     async search(tenant, query) {
       const { tenantId } = tenant;
-      const ready = bringUp(tenant);
-      const inTime = await within(ready, catchUpMs);
-      if (!inTime) log.warn({ tenantId }, 'knowledge index: searched while it is behind');
+      try {
+        const inTime = await within(bringUp(tenant), catchUpMs);
+        if (!inTime) log.warn({ tenantId }, 'knowledge index: searched while it is behind');
+      } catch (error) {
+        // A full disk, for example: what the index has is still worth a search.
+        const known = await stat(indexFile(folder, tenantId)).catch(() => undefined);
+        if (closed || known?.isFile() !== true) throw unavailable(error);
+        log.error({ err: error, tenantId }, 'knowledge index: searched although it cannot be brought up');
+      }
       const file = indexFile(folder, tenantId);
       try {
         return await reader.call.search(file, query);

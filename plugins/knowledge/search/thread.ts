@@ -11,7 +11,7 @@ type Remote<T> = {
   [Name in keyof T]: T[Name] extends (...args: infer A) => infer R ? (...args: A) => Promise<R> : never;
 };
 
-const unavailable = (cause?: unknown) =>
+export const unavailable = (cause?: unknown) =>
   new AppError(
     'unavailable',
     'KNOWLEDGE_INDEX_UNAVAILABLE',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -206,6 +206,23 @@ test('index: a server with an empty folder, one that is behind and one with a da
       'a rebuild hides nothing while it goes on',
     );
   assert.equal(await count(), 13, 'after a rebuild');
+
+  // Where an index cannot be written: said, and not taken for an empty one.
+  const nowhere = mkdtempSync(join(tmpdir(), 'koagent-index-'));
+  const stuck = createIndexSync({
+    documents: documentModel(database),
+    passages: passageModel(database),
+    changes: createChanges(database),
+    folder: nowhere,
+    catchUpMs: 20_000,
+    log,
+  });
+  t.after(async () => {
+    await stuck.close();
+    rmSync(nowhere, { recursive: true, force: true });
+  });
+  mkdirSync(indexFile(nowhere, anna.tenantId));
+  await assert.rejects(stuck.search(anna, { text: '隧道', limit: 5 }), { code: 'KNOWLEDGE_INDEX_UNAVAILABLE' });
 
   const own = indexFile(join(dataDir, 'knowledge'), anna.tenantId);
   await server.close();
