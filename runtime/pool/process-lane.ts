@@ -99,7 +99,7 @@ export class ProcessLane implements Lane {
   }
 
   async run(task: LaneTask, hooks: LaneHooks, signal?: AbortSignal): Promise<Packed> {
-    const slot = await this.#scheduler.acquire({ type: task.node.type, ...task }, signal);
+    const slot = await this.#scheduler.acquire({ type: task.node.type, tenantId: task.run.tenantId, ...task }, signal);
     try {
       if (this.#closed) throw closing(task);
       if (signal?.aborted) throw nodeCancelled(task.node.type);

@@ -1,4 +1,5 @@
 import { cutOff, nodeCancelled, poolClosed, queueFull } from './errors.ts';
+import { FairQueue } from './fair-queue.ts';
 
 /** A place where tasks run: a thread, or a process. */
 export interface Slot {
@@ -12,6 +13,7 @@ export interface Slot {
 
 export interface Request {
   type: string;
+  tenantId: string;
   idempotencyKey: string;
   attempt: number;
 }
@@ -30,7 +32,7 @@ const MAX_SUSPECTS = 2000;
 const FEW = 16;
 
 /**
- * Gives tasks to slots: a bounded queue, least busy slot first. Tasks that ran in a slot when it died for an unknown
+ * Gives tasks to slots: a bounded queue, the tenants in turns, least busy slot first. Tasks that ran in a slot when it died for an unknown
  * reason are suspects: their next attempt runs alone in a slot, so that a guilty one takes nobody else down again. Hundreds of
  * streams of one thread would wait for each other for very long that way: many suspects run in small groups first, and alone
  * when their group has died as well.
@@ -39,8 +41,8 @@ export class Scheduler<S extends Slot> {
   readonly #lane: string;
   readonly #slots: readonly S[];
   readonly #maxQueue: number;
-  readonly #queue = new Set<Waiting<S>>();
-  readonly #suspectQueue = new Set<Waiting<S>>();
+  readonly #queue = new FairQueue<Waiting<S>>();
+  readonly #suspectQueue = new FairQueue<Waiting<S>>();
   /** By idempotency key, how many of them may run together. */
   readonly #suspects = new Map<string, number>();
   /** The largest group of each slot that runs suspects. */
@@ -70,15 +72,16 @@ export class Scheduler<S extends Slot> {
       const onAbort = () => waiting.fail(nodeCancelled(request.type));
       const group = this.#suspects.get(request.idempotencyKey);
       const queue = group === undefined ? this.#queue : this.#suspectQueue;
-      const leave = () => {
-        queue.delete(waiting);
+      const { tenantId } = request;
+      const leave = (served: boolean) => {
+        queue.delete(tenantId, waiting, { served });
         signal?.removeEventListener('abort', onAbort);
       };
       const waiting: Waiting<S> = {
         request,
         group: group ?? 0,
         start: (slot) => {
-          leave();
+          leave(true);
           slot.running += 1;
           if (group !== undefined) {
             slot.exclusive = true;
@@ -87,14 +90,14 @@ export class Scheduler<S extends Slot> {
           resolve(slot);
         },
         fail: (error) => {
-          leave();
+          leave(false);
           reject(error);
           this.pump();
         },
       };
-      queue.add(waiting);
+      queue.add(tenantId, waiting);
       this.pump();
-      if (!queue.has(waiting)) return;
+      if (!queue.has(tenantId, waiting)) return;
       if (this.queued > this.#maxQueue) return waiting.fail(queueFull(this.#lane, this.#maxQueue));
       signal?.addEventListener('abort', onAbort, { once: true });
     });
@@ -127,8 +130,9 @@ export class Scheduler<S extends Slot> {
   /** Starts what can be started; call it whenever a slot changed. */
   pump(): void {
     let reserved: S | undefined;
-    for (const waiting of this.#suspectQueue) {
-      const place = this.#slots.find((slot) => this.#takesSuspect(slot, waiting.group));
+    for (let waiting = this.#suspectQueue.first(); waiting; waiting = this.#suspectQueue.first()) {
+      const { group } = waiting;
+      const place = this.#slots.find((slot) => this.#takesSuspect(slot, group));
       if (place === undefined) {
         // The least busy slot gets nothing new, so that it becomes idle for the suspect.
         reserved = this.#leastBusy((slot) => !slot.exclusive);
@@ -136,7 +140,7 @@ export class Scheduler<S extends Slot> {
       }
       waiting.start(place);
     }
-    for (const waiting of this.#queue) {
+    for (let waiting = this.#queue.first(); waiting; waiting = this.#queue.first()) {
       const slot = this.#leastBusy(
         (one) => one !== reserved && !one.exclusive && !one.stalled && one.running < one.capacity,
       );

@@ -122,7 +122,7 @@ export class ThreadLane implements Lane {
     const { type } = task.node;
     let slot: ThreadSlot;
     // Between the grant of a slot and this turn its thread may have been retired, the lane closed, the caller gone.
-    do slot = await this.#scheduler.acquire({ type, ...task }, signal);
+    do slot = await this.#scheduler.acquire({ type, tenantId: task.run.tenantId, ...task }, signal);
     while (slot.retired && !this.#closed);
     if (this.#closed || signal?.aborted) {
       this.#scheduler.release(slot);

@@ -66,7 +66,12 @@ suite('wire errors', () => {
 
 suite('scheduler', () => {
   const slot = (capacity: number): Slot => ({ capacity, running: 0, exclusive: false, stalled: false });
-  const request = (idempotencyKey: string) => ({ type: 'test', idempotencyKey, attempt: 1 });
+  const request = (idempotencyKey: string, tenantId = 'one') => ({
+    type: 'test',
+    tenantId,
+    idempotencyKey,
+    attempt: 1,
+  });
 
   test('least busy slot first; stalled slots get nothing', async () => {
     const slots = [slot(2), slot(2), slot(2)];
@@ -84,6 +89,31 @@ suite('scheduler', () => {
     c.stalled = false;
     scheduler.pump();
     assert.equal(await fifth, c);
+  });
+
+  test('tenants take turns: a hundred tasks of one do not keep the only one of another waiting', async () => {
+    const only = slot(1);
+    const scheduler = new Scheduler('test', [only], 1000);
+    await scheduler.acquire(request('first'));
+    const order: string[] = [];
+    const take = (key: string, tenant: string, signal?: AbortSignal) =>
+      scheduler.acquire(request(key, tenant), signal).then(
+        () => void order.push(key),
+        () => undefined,
+      );
+    const many = Array.from({ length: 100 }, (_, at) => take(`a${at}`, 'a'));
+    const gone = new AbortController();
+    const few = [take('b0', 'b'), take('gone', 'c', gone.signal), take('b1', 'b')];
+    gone.abort();
+    await few[1];
+    for (let at = 0; at < 103; at += 1) {
+      scheduler.release(only);
+      await setTimeout(0);
+    }
+    await Promise.all([...many, ...few]);
+    assert.deepEqual(order.slice(0, 6), ['a0', 'b0', 'a1', 'b1', 'a2', 'a3']);
+    assert.equal(order.length, 102);
+    assert.equal(scheduler.queued, 0);
   });
 
   test('a suspect waits for an empty slot, keeps it for itself, and is not starved by others', async () => {
