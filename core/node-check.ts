@@ -1,6 +1,7 @@
 import { Compile } from 'typebox/compile';
 import { Locale } from 'typebox/system';
 import { AppError, type FieldError } from './errors.ts';
+import { shortened } from './long-values.ts';
 import type { TSchema } from './schema.ts';
 
 const PART = {
@@ -44,8 +45,8 @@ export function createSchemaCheck(
   return (value) => {
     const filled = validator.Default(value);
     if (validator.Check(filled)) return filled;
-    const fields: FieldError[] = validator
-      .Errors(filled)
+    const errors = validator.Errors(shortened(filled));
+    const fields: FieldError[] = (errors.length > 0 ? errors : validator.Errors(filled))
       .slice(0, MAX_FIELDS)
       .map((error) => ({
         field: fieldPath(error.instancePath, error.params),

@@ -1,4 +1,5 @@
 import type { Contract, JsonSchema } from '../contracts/contract.ts';
+import { MAX_ITEMS } from '../long-values.ts';
 import type { IdKind, TSchema } from '../schema.ts';
 
 /** Running numbers for ids, for the contracts that show them. */
@@ -16,7 +17,7 @@ type Defs = Record<string, JsonSchema>;
 /** A schema as the data that it is. */
 export const asJson = (schema: TSchema): JsonSchema => schema as unknown as JsonSchema;
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
+export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const propertiesOf = (schema: JsonSchema) => (schema.properties ?? {}) as Record<string, JsonSchema>;
@@ -60,8 +61,9 @@ export function prepare(schema: JsonSchema, value: unknown, form: Form, contract
   if (variants.length > 0) return value === null ? null : inner(variantFor(value, variants, known), value);
   if (typeof value === 'string') return prepareText(node, value, form, contract);
   if (Array.isArray(value) && isObject(node.items)) {
-    const items = node.items;
-    return value.map((item) => inner(items, item));
+    const { items, maxItems = MAX_ITEMS } = node;
+    // Too many are refused anyway.
+    return value.length > Number(maxItems) ? value : value.map((item) => inner(items, item));
   }
   // An object with free keys is kept as it came; only what the schema names can be prepared.
   if (!isObject(value) || node.properties === undefined) return value;

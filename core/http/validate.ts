@@ -1,7 +1,8 @@
 import { Compile } from 'typebox/schema';
 import type { Contract, JsonSchema } from '../contracts/contract.ts';
 import { AppError, type FieldError, type LocalText } from '../errors.ts';
-import { type Form, prepare, resolve, wireSchema } from './shape.ts';
+import { MAX_ITEMS, shortened } from '../long-values.ts';
+import { type Form, isObject, prepare, resolve, wireSchema } from './shape.ts';
 
 /** One part of a request, checked: what `schema` says in the contract's own form. */
 export type Check = (value: unknown) => unknown;
@@ -26,29 +27,33 @@ export const validationFailed = (fields: FieldError[]): AppError =>
  * @throws {AppError} VALIDATION_FAILED from the check, naming each wrong field once
  */
 export function compileCheck(schema: JsonSchema, contract: Contract, form: Form): Check {
-  const validator = Compile(wireSchema(schema, contract) as never);
+  const validator = Compile(withItemLimits(wireSchema(schema, contract)) as never);
   return (value) => {
     const prepared = prepare(schema, value, form, contract);
     if (validator.Check(prepared)) {
       checkSizes(schema, prepared);
       return prepared;
     }
-    // All rules of a field are looked at for the errors, its pattern also when the text is too long: that can take very long.
-    const [, few] = validator.Errors(shortened(prepared)) as unknown as [boolean, SchemaError[]];
-    const [, errors] =
-      few.length > 0 ? [false, few] : (validator.Errors(prepared) as unknown as [boolean, SchemaError[]]);
-    throw validationFailed(fieldErrors(schema, errors));
+    const errorsOf = (part: unknown) => (validator.Errors(part) as unknown as [boolean, SchemaError[]])[1];
+    const errors = errorsOf(shortened(prepared));
+    throw validationFailed(fieldErrors(schema, errors.length > 0 ? errors : errorsOf(prepared)));
   };
 }
 
-const LONG = 10_000;
-
-/** A copy with the beginnings of long texts. */
-function shortened(value: unknown): unknown {
-  if (typeof value === 'string') return value.slice(0, LONG);
-  if (Array.isArray(value)) return value.map(shortened);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, shortened(each)]));
+/** Each list has a limit of items: a body can hold a million of them, and looking at each takes seconds. */
+function withItemLimits(schema: JsonSchema): JsonSchema {
+  const limited: JsonSchema = { ...schema };
+  if (schema.type === 'array') limited.maxItems ??= MAX_ITEMS;
+  for (const key of ['properties', '$defs']) {
+    if (!isObject(schema[key])) continue;
+    const entries = Object.entries(schema[key]).map(([name, item]) => [name, withItemLimits(item as JsonSchema)]);
+    limited[key] = Object.fromEntries(entries);
+  }
+  for (const key of ['anyOf', 'oneOf', 'allOf'])
+    if (Array.isArray(schema[key])) limited[key] = schema[key].map(withItemLimits);
+  for (const key of ['items', 'additionalProperties'])
+    if (isObject(schema[key])) limited[key] = withItemLimits(schema[key]);
+  return limited;
 }
 
 /** Free objects have a limit of bytes instead of a shape. */

@@ -123,6 +123,7 @@ export const taskRoutes = (tasks: TaskService, defaults: { maxIterations: number
             nullable(
               Type.Array(Type.Union([Type.String(), Type.Object({ path: Type.String() })]), {
                 ...label('图片', 'Images'),
+                maxItems: 100,
                 description: 'paths in the project directory, or in user_upload',
               }),
             ),

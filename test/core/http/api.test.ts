@@ -173,7 +173,7 @@ test('wrong fields: each contract has its own status and form, in Chinese and En
   });
 });
 
-test('wrong fields: a text that is too long is not matched with its pattern', async (t) => {
+test('wrong fields: what is too long is not looked at in all of its parts', async (t) => {
   const { call } = await serveRoutes(t, [
     defineRoutes('research', {
       tag: { zh: 'test', en: 'test' },
@@ -186,6 +186,10 @@ test('wrong fields: a text that is too long is not matched with its pattern', as
           summary: { zh: 'create', en: 'create' },
           // Takes the square of the length.
           body: Type.Object({
+            few: Type.Optional(
+              Type.Array(Type.Union([Type.String(), Type.Object({ path: Type.String() })]), { maxItems: 2 }),
+            ),
+            any: Type.Optional(Type.Array(Type.Object({ path: Type.Optional(text()) }))),
             name: text({ maxLength: 10, pattern: '^.+a.+b.+$' }),
             note: Type.String({ maxLength: 20_000 }),
           }),
@@ -201,6 +205,12 @@ test('wrong fields: a text that is too long is not matched with its pattern', as
   const started = performance.now();
   assert.deepEqual(await fields({ name: 'a'.repeat(1_000_000), note: '' }), ['name: name不能超过 10 个字符']);
   assert.ok(performance.now() - started < 2000);
+  const good = { name: 'xaxbx', note: '' };
+  const many = (item: unknown) => new Array(500_000).fill(item);
+  assert.deepEqual((await fields({ ...good, few: many(1) })).slice(0, 1), ['few[0]: few[0]应为文本']);
+  assert.deepEqual(await fields({ ...good, few: many('') }), ['few: few不能超过 2 项']);
+  assert.deepEqual(await fields({ ...good, any: many({}) }), ['any: any不能超过 50000 项']);
+  assert.ok(performance.now() - started < 6000);
   assert.deepEqual(await fields({ name: 'xaxbx', note: 'x'.repeat(20_001) }), ['note: note不能超过 20000 个字符']);
 });
 
