@@ -91,7 +91,7 @@ export function openIndexToRead(file: string): DatabaseSync | undefined {
     throw error;
   }
   try {
-    database.exec(`PRAGMA cache_size = -32768; ${PRAGMAS}`);
+    database.exec(`PRAGMA cache_size = -12288; ${PRAGMAS}`);
     if (database.prepare("SELECT value FROM meta WHERE name = 'version'").get()?.value === version) return database;
   } catch (error) {
     database.close();

@@ -25,7 +25,7 @@ export interface IndexHit {
 
 /** Passages that BM25 chooses for the second look, at least. */
 const CANDIDATES = 50;
-const MAX_OPEN = 32;
+const MAX_OPEN = 16;
 /** Long questions are mostly context; the rarest words decide. Those that are nowhere say little, and cost more to look for. */
 const MAX_TERMS = 64;
 const MAX_UNKNOWN = 16;
