@@ -12,6 +12,8 @@ export interface ModelParts {
   readonly model: mongoose.Model<Plain>;
   readonly json: JsonPaths | undefined;
   readonly timestamps: boolean;
+  /** Stores a document as it is, together with others. */
+  readonly insertTogether: (document: Plain) => Promise<void>;
 }
 
 /**
@@ -75,18 +77,24 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
     return encoded;
   };
 
+  const stamped = (update: Update<D>): Plain => {
+    const changed = change(update) as { $set?: Plain };
+    return timestamps ? { ...changed, $set: { ...changed.$set, updatedAt: new Date() } } : changed;
+  };
+
+  const changeTrusted = async (where: mongoose.QueryFilter<Plain>, update: Update<D>): Promise<D | undefined> => {
+    const changed = await model.collection.findOneAndUpdate(known(where), stamped(update), { returnDocument: 'after' });
+    return changed ? decode(changed) : undefined;
+  };
+
   const updateTrusted = async (changes: readonly { filter: Filter<D>; update: Update<D> }[]): Promise<number> => {
     if (changes.length === 0) return 0;
-    const updatedAt = new Date();
-    const operations = changes.map(({ filter, update }) => {
-      const { $set, ...others } = change(update) as { $set?: Plain };
-      return {
-        updateOne: {
-          filter: scoped(filter),
-          update: { ...others, $set: { ...$set, ...(timestamps && { updatedAt }) } },
-        },
-      } as mongoose.mongo.AnyBulkWriteOperation;
-    });
+    const operations = changes.map(
+      ({ filter, update }) =>
+        ({
+          updateOne: { filter: scoped(filter), update: stamped(update) },
+        }) as mongoose.mongo.AnyBulkWriteOperation,
+    );
     return (await model.collection.bulkWrite(operations, { ordered: false })).matchedCount;
   };
 
@@ -120,8 +128,13 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
 
     count: (filter) => translated(() => model.countDocuments(scoped(filter)).exec()),
 
-    insert: (document) =>
+    insert: (document, { trusted = false } = {}) =>
       translated(async () => {
+        if (trusted) {
+          const completed = complete(document);
+          await parts.insertTogether(completed);
+          return decode(completed);
+        }
         const prepared = await prepare(document);
         await model.collection.insertOne(prepared as mongoose.mongo.OptionalId<Plain>);
         return decode(prepared);
@@ -138,6 +151,7 @@ export function createCollection<D extends object>(parts: ModelParts, tenantId?:
     update: (filter, update, options = {}) =>
       translated(async () => {
         const where = scoped(filter);
+        if ('trusted' in options) return changeTrusted(where, update);
         const changed = await model
           .findOneAndUpdate(where, change(update, options.upsert ? (where as Plain) : undefined), {
             returnDocument: 'after',

@@ -4,6 +4,7 @@ import { createCollection, type ModelParts } from './collection.ts';
 import type { Database, IndexOptions, ModelOptions, TenantModel } from './database.ts';
 import { translated } from './errors.ts';
 import { createTenantFiles, type TenantFilesParts } from './files.ts';
+import { createInserts } from './inserts.ts';
 import { jsonPathsOf } from './json.ts';
 import { requireTenant } from './tenant.ts';
 
@@ -77,7 +78,15 @@ export async function connectDatabase(
       return known;
     }
     const model = connection.model<Plain>(name, schema as unknown as mongoose.Schema<Plain>, name);
-    const parts = { model, scope, shape, indexes, timestamps, json: jsonPathsOf(schema) };
+    const parts = {
+      model,
+      scope,
+      shape,
+      indexes,
+      timestamps,
+      json: jsonPathsOf(schema),
+      insertTogether: createInserts(model),
+    };
     models.set(name, parts);
     return parts;
   };

@@ -91,7 +91,11 @@ export interface Collection<D extends object> {
   findOne(filter: Filter<D>, options?: FindOptions<D>): Promise<D | undefined>;
   get(id: string): Promise<D | undefined>;
   count(filter: Filter<D>): Promise<number>;
-  insert(document: Omit<D, '_id' | 'createdAt' | 'updatedAt' | 'tenantId'> & { _id?: string }): Promise<D>;
+  /** @param options.trusted as with `insertMany`; such documents share a write with what others insert at the same moment */
+  insert(
+    document: Omit<D, '_id' | 'createdAt' | 'updatedAt' | 'tenantId'> & { _id?: string },
+    options?: { trusted?: boolean },
+  ): Promise<D>;
   /**
    * @param options.trusted the documents are made by code alone and have every field as it is to be stored: they are not checked and get
    *   no defaults, which is most of the cost of a small document. `createdAt` and `updatedAt` that they have are kept
@@ -103,11 +107,13 @@ export interface Collection<D extends object> {
   /**
    * Changes one document in one step and returns it as it is afterwards; undefined when the filter matches none.
    * Free-form fields are replaced as a whole.
+   *
+   * @param options.trusted the change is made by code alone, with values as they are to be stored: it is not checked; without `upsert`
    */
   update(
     filter: Filter<D>,
     update: Update<D>,
-    options?: { upsert?: boolean; sort?: Record<string, 1 | -1> },
+    options?: { upsert?: boolean; sort?: Record<string, 1 | -1> } | { trusted: true },
   ): Promise<D | undefined>;
   /**
    * Changes documents one by one in one command, each as `update` would; none sees the others' changes. For sums that many add to:

@@ -144,8 +144,12 @@ export interface Answering {
   conversationId: string;
   /** True when the conversation was made for this message. */
   created: boolean;
-  /** The answer in pieces, ended by `done` or `error`; stored before that is said. */
-  follow(signal: AbortSignal): AsyncIterable<AnswerPiece>;
+  /**
+   * The answer in pieces, ended by `done` or `error`; stored before that is said.
+   *
+   * @param options.bare the end needs no message
+   */
+  follow(signal: AbortSignal, options?: { bare?: boolean }): AsyncIterable<AnswerPiece>;
   /**
    * Waits for the end.
    *

@@ -4,7 +4,7 @@ import type { RunEventInput, RunKind, RunOutcome } from '../../core/run-kind.ts'
 import type { Clock } from './clock.ts';
 import type { EventLog, LogSource } from './event-log.ts';
 import { publicRecord } from './execution.ts';
-import { inputOf, principalOf, type RunDocument, type RunStore, type StoredOutcome } from './model.ts';
+import { inputOf, principalOf, type RunDocument, type StoredOutcome } from './model.ts';
 import { pause, persist } from './patience.ts';
 import type { RunWriter } from './run-writer.ts';
 import type { Values } from './values.ts';
@@ -44,7 +44,6 @@ const closed = (document: RunDocument): RunDocument =>
   ) as unknown as RunDocument;
 
 export function createEndings(parts: {
-  store: RunStore;
   writer: RunWriter;
   values: Values;
   clock: Clock;
@@ -52,7 +51,7 @@ export function createEndings(parts: {
   holder: () => string;
   closing: () => boolean;
 }): Endings {
-  const { store, writer, values, clock, kinds, holder, closing } = parts;
+  const { writer, values, clock, kinds, holder, closing } = parts;
 
   const terminalEvent = (document: RunDocument, outcome: RunOutcome, input: unknown, log: Logger): RunEventInput => {
     const kind = kinds.get(document.kind);
@@ -124,8 +123,8 @@ export function createEndings(parts: {
           : stored,
     };
     if (!(await settle(document, kind, given, log))) return concluded;
-    const mine = () => ({ _id: document._id, holder: holder(), open: true });
-    return persist(clock, () => store.runs.in(document).update(mine(), { $unset: CLOSED }));
+    const isClosed = await persist(clock, () => writer.close(document, holder(), CLOSED));
+    return isClosed ? closed(concluded) : undefined;
   };
 
   return {

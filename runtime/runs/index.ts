@@ -58,7 +58,6 @@ export function createRuns(parts: {
   const runWriter = createRunWriter(store);
   const kinds = new Map<string, RunKind>();
   const endings = createEndings({
-    store,
     writer: runWriter,
     values,
     clock,

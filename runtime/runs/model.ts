@@ -194,6 +194,7 @@ export function toRun(document: RunDocument, input: unknown, result: unknown): R
     ...(document.subject !== undefined && { subject: document.subject }),
     ...(document.error !== undefined && { error: JSON.parse(document.error) as ErrorRecord }),
     attempt: document.attempt,
+    settled: document.open !== true,
     createdAt: document.createdAt,
     ...(document.startedAt && { startedAt: document.startedAt }),
     ...(document.finishedAt && { finishedAt: document.finishedAt }),

@@ -1,5 +1,6 @@
 import type { Update } from '../../core/data/database.ts';
 import { isDuplicate } from '../../core/data/errors.ts';
+import { groupCalls, settled } from '../../core/group-calls.ts';
 import type { RunDocument, RunFields, RunStore } from './model.ts';
 
 /** A run as it is inserted; its id is new, so nobody else can have it. */
@@ -14,17 +15,20 @@ export interface RunWriter {
    * @returns false when the run belongs to another process by now
    */
   end(run: Pick<RunDocument, '_id' | 'tenantId'>, holder: string, end: RunEnd): Promise<boolean>;
+  /** Closes a run that has ended, as `end` does with a kind that has nothing to settle. */
+  close(run: Pick<RunDocument, '_id' | 'tenantId'>, holder: string, unset: Unset): Promise<boolean>;
 }
+
+/** Fields that nobody needs any more. */
+type Unset = Readonly<Record<string, ''>>;
 
 export interface RunEnd {
   set: Partial<RunFields> & Pick<RunFields, 'status'> & { finishedAt: Date };
-  /** Fields that nobody needs any more. */
-  unset?: Readonly<Record<string, ''>>;
+  unset?: Unset;
 }
 
 /** In one command. */
-const BATCH = 256;
-const BATCH_BYTES = 8 * 1024 * 1024;
+const GROUP = { most: 256, mostBytes: 8 * 1024 * 1024 };
 
 /**
  * Begins and ends of runs share their writes: one command at a time for each, and what comes meanwhile goes into the next one. So a
@@ -42,7 +46,8 @@ export function createRunWriter({ runs: model }: Pick<RunStore, 'runs'>): RunWri
     }
   };
 
-  const insert = createBatches<RunDocument, void>({
+  const insert = groupCalls<RunDocument, void>({
+    ...GROUP,
     bytes: ({ input = '', events = '', search = '' }) => input.length + events.length + search.length,
     async write(documents) {
       const [only] = documents;
@@ -57,7 +62,7 @@ export function createRunWriter({ runs: model }: Pick<RunStore, 'runs'>): RunWri
     },
   });
 
-  interface Ending extends RunEnd {
+  interface Ending extends Partial<RunEnd> {
     run: Pick<RunDocument, '_id' | 'tenantId'>;
     holder: string;
   }
@@ -65,16 +70,18 @@ export function createRunWriter({ runs: model }: Pick<RunStore, 'runs'>): RunWri
   /** One of a command did not match: this process has ended it before, or it is another one's. */
   const isEnded = async ({ run, set }: Ending): Promise<boolean> => {
     const found = await model.in(run).get(run._id);
+    if (!set) return found !== undefined && found.open === undefined;
     return found?.status === set.status && found.finishedAt?.getTime() === set.finishedAt.getTime();
   };
 
-  const end = createBatches<Ending, boolean>({
-    bytes: ({ set: { result = '', error = '' } }) => result.length + error.length,
+  const end = groupCalls<Ending, boolean>({
+    ...GROUP,
+    bytes: ({ set: { result = '', error = '' } = {} }) => result.length + error.length,
     async write(endings) {
       const matched = await runs.updateEach(
         endings.map(({ run: { _id, tenantId }, holder, set, unset }) => ({
           filter: { _id, tenantId, holder, open: true },
-          update: { $set: set, ...(unset && { $unset: unset }) } as Update<RunDocument>,
+          update: { ...(set && { $set: set }), ...(unset && { $unset: unset }) } as Update<RunDocument>,
         })),
         { trusted: true },
       );
@@ -91,57 +98,6 @@ export function createRunWriter({ runs: model }: Pick<RunStore, 'runs'>): RunWri
       return document;
     },
     end: (run, holder, ending) => end({ run, holder, ...ending }),
+    close: (run, holder, unset) => end({ run, holder, unset }),
   };
-}
-
-const settled = async <T>(work: Promise<T>): Promise<PromiseSettledResult<T>> => {
-  const [result] = await Promise.allSettled([work]);
-  return result;
-};
-
-/**
- * Collects calls while a command is under way. `write` gives the result of each; when it throws, all of the command get the error.
- *
- * @param bytes about how long an item is
- */
-function createBatches<In, Out>({
-  bytes,
-  write,
-}: {
-  bytes(item: In): number;
-  write(items: In[]): Promise<PromiseSettledResult<Out>[]>;
-}): (item: In) => Promise<Out> {
-  const waiting: { item: In; resolve(result: Out): void; reject(error: unknown): void }[] = [];
-  let writing = false;
-
-  const next = () => {
-    let count = 0;
-    for (let sum = 0; count < Math.min(BATCH, waiting.length); count += 1) {
-      const entry = waiting[count];
-      sum += entry ? bytes(entry.item) : 0;
-      if (count > 0 && sum > BATCH_BYTES) break;
-    }
-    return waiting.splice(0, count);
-  };
-
-  const drain = async () => {
-    writing = true;
-    for (let batch = next(); batch.length > 0; batch = next()) {
-      const results = await write(batch.map(({ item }) => item)).catch((reason: unknown) =>
-        batch.map((): PromiseSettledResult<Out> => ({ status: 'rejected', reason })),
-      );
-      for (const [at, { resolve, reject }] of batch.entries()) {
-        const result = results[at];
-        if (result?.status === 'fulfilled') resolve(result.value);
-        else reject(result?.reason);
-      }
-    }
-    writing = false;
-  };
-
-  return (item) =>
-    new Promise<Out>((resolve, reject) => {
-      waiting.push({ item, resolve, reject });
-      if (!writing) void drain();
-    });
 }

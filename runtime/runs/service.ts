@@ -21,6 +21,8 @@ export interface Run {
   result?: unknown;
   error?: ErrorRecord;
   attempt: number;
+  /** It has ended, and its kind has done what it does then. */
+  settled: boolean;
   createdAt: Date;
   startedAt?: Date;
   finishedAt?: Date;

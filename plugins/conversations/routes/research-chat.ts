@@ -34,7 +34,7 @@ async function* streamOf(
 }
 
 const events = (answering: Answering, signal: AbortSignal, language: Language) =>
-  new EventStream(streamOf(answering.follow(signal), answering.conversationId, language), {
+  new EventStream(streamOf(answering.follow(signal, { bare: true }), answering.conversationId, language), {
     headers: { 'X-Conversation-Id': research.formatId('conversation', answering.conversationId) },
   });
 

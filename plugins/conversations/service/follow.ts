@@ -24,6 +24,7 @@ export function createFollowing({ runs, messages }: Pick<ConversationParts, 'run
     run: Run,
     after: number,
     signal: AbortSignal,
+    bare: boolean,
   ): AsyncGenerator<AnswerPiece> {
     const { answerId } = (run.input as ChatInput).turn;
     const stream = new TokenStream();
@@ -36,7 +37,7 @@ export function createFollowing({ runs, messages }: Pick<ConversationParts, 'run
       const ended = await turns.ended(principal, run.id, signal);
       if (ended.status === 'succeeded') {
         const { inputTokens, outputTokens, totalTokens } = (ended.result as ChatResult).answer.usage;
-        const message = (await messageOf(principal, answerId)) ?? null;
+        const message = bare ? null : ((await messageOf(principal, answerId)) ?? null);
         yield { id, type: 'done', message, usage: { inputTokens, outputTokens, totalTokens } };
       } else {
         const { kind, code, text } = failureOf(ended);
@@ -53,7 +54,7 @@ export function createFollowing({ runs, messages }: Pick<ConversationParts, 'run
       runId: run.id,
       conversationId,
       created: options.created,
-      follow: (signal) => follow(principal, run, options.lastEventId ?? -1, signal),
+      follow: (signal, { bare = false } = {}) => follow(principal, run, options.lastEventId ?? -1, signal, bare),
       async finished() {
         const ended = await turns.ended(principal, run.id);
         if (ended.status !== 'succeeded') throw failureOf(ended);

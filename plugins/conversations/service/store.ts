@@ -46,18 +46,21 @@ export function createStore({ conversations, messages, runs }: ConversationParts
 
     /** @throws {AppError} DUPLICATE when the given id is taken */
     insert: (principal: Principal, conversation: New): Promise<ConversationDocument> =>
-      conversations.in(principal).insert({
-        messageCount: 0,
-        turns: 0,
-        lastMessageAt: new Date(),
-        ...conversation,
-        ownerId: principal.accountId,
-        inputTokens: 0,
-        outputTokens: 0,
-        contextTokens: 0,
-        todoList: null,
-        deleted: false,
-      }),
+      conversations.in(principal).insert(
+        {
+          messageCount: 0,
+          turns: 0,
+          lastMessageAt: new Date(),
+          ...conversation,
+          ownerId: principal.accountId,
+          inputTokens: 0,
+          outputTokens: 0,
+          contextTokens: 0,
+          todoList: null,
+          deleted: false,
+        },
+        { trusted: true },
+      ),
 
     /** Unless an answer is under way. Returns whether it is gone by this call. */
     removeIdle: (principal: Principal, kind: ConversationKind, conversationId: string): Promise<boolean> =>

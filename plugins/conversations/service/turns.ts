@@ -122,6 +122,7 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
    */
   const ended = async (tenant: Tenant, runId: string, signal?: AbortSignal): Promise<Run> => {
     const run = await runs.ended(systemPrincipal(tenant.tenantId), runId, signal);
+    if (run.settled) return run;
     const unsettled = await conversations.in(tenant).findOne({ activeRunId: runId }, { fields: ['_id'] });
     const { ownerId: accountId, tenantId, input } = run;
     if (unsettled) {
@@ -166,6 +167,7 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
           $set: { ...set, activeRunId: runId, activeSince: now, lastRunId: runId, lastMessageAt: now },
           $inc: { turns: 1, messageCount: 1 },
         },
+        { trusted: true },
       );
       if (taken) return taken;
       const current = await conversations.in(principal).findOne(mine, { fields: ['activeRunId', 'activeSince'] });
@@ -315,6 +317,7 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
           },
           $unset: { activeRunId: 1, activeSince: 1 },
         },
+        { trusted: true },
       );
     },
 

@@ -38,7 +38,7 @@ await database.ready();
 
 const a = { tenantId: 'tenant-a' };
 const b = { tenantId: 'tenant-b' };
-const titles = Array.from({ length: 100 }, (_, n) => `t${n}`);
+const titles = Array.from({ length: 200 }, (_, n) => `t${n}`);
 const title = () => titles.pop() ?? 'none left';
 
 test('insert: gives a plain document with id, times, tenant and defaults', async () => {
@@ -332,4 +332,45 @@ test('updateEach: trusted changes go out as they are, within the tenant, and tel
   assert.equal(await notes.in(a).updateEach([], { trusted: true }), 0);
   const wrong = [{ filter: { title: first }, update: { $set: { tenantId: 'tenant-b' } } as never }];
   await assert.rejects(notes.in(a).updateEach(wrong, { trusted: true }), /tenantId/);
+});
+
+test('insert: trusted documents of many callers share commands; each learns of its own alone', async () => {
+  const names = Array.from({ length: 40 }, () => title());
+  const inserts = names.map((one, at) =>
+    notes.in(at % 2 === 0 ? a : b).insert({ title: one, rank: at }, { trusted: true }),
+  );
+  const stored = await Promise.all(inserts);
+  for (const [at, document] of stored.entries()) {
+    const { _id, createdAt, updatedAt, ...rest } = document;
+    assert.deepEqual(rest, { title: names[at], rank: at, tenantId: (at % 2 === 0 ? a : b).tenantId });
+    assert.deepEqual(createdAt, updatedAt);
+    assert.deepEqual(await notes.in(at % 2 === 0 ? a : b).get(_id), document);
+  }
+
+  const [fresh, other] = [title(), title()];
+  const large = { title: title(), free: 'x'.repeat(17 * 1024 * 1024) };
+  const mixed = await Promise.allSettled(
+    [{ title: fresh }, { title: names[0] ?? '' }, large, { title: other }, { title: fresh }].map((one) =>
+      notes.in(a).insert({ rank: 1, ...one }, { trusted: true }),
+    ),
+  );
+  assert.deepEqual(
+    mixed.map((result) => (result.status === 'fulfilled' ? result.value.title : result.reason.code)),
+    [fresh, 'DUPLICATE', 'DOCUMENT_TOO_LARGE', other, 'DUPLICATE'],
+  );
+  assert.equal(await notes.in(a).count({ title: fresh }), 1);
+});
+
+test('update: a trusted change goes out as it is, within the tenant, and gives the document', async () => {
+  const one = title();
+  const before = await notes.in(a).insert({ title: one, rank: 1 });
+  const change = { $set: { rank: 5 } };
+  assert.equal(await notes.in(b).update({ title: one }, change, { trusted: true }), undefined);
+  const after = await notes.in(a).update({ title: one }, change, { trusted: true });
+  assert.equal(after?.rank, 5);
+  assert.ok(after && after.updatedAt >= before.updatedAt);
+  assert.deepEqual(await notes.in(a).get(before._id), after);
+  await assert.rejects(notes.in(a).update({ titel: one } as never, change, { trusted: true }), /titel/);
+  const foreign = { $set: { tenantId: 'tenant-b' } } as never;
+  await assert.rejects(notes.in(a).update({ title: one }, foreign, { trusted: true }), TypeError);
 });
