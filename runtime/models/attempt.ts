@@ -23,6 +23,7 @@ export async function* attempt(
   request: ModelRequest,
   { signal, clock }: { signal: AbortSignal; clock: Clock },
 ): AsyncGenerator<ModelEvent> {
+  await source.ready?.();
   const controller = new AbortController();
   const parts = guard(source({ model, provider, request, signal: controller.signal }), controller, {
     signal,

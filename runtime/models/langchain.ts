@@ -25,7 +25,7 @@ const load = async (): Promise<Libraries> => {
 };
 
 /** Calls OpenAI-compatible endpoints, Azure or Gemini (through its OpenAI-compatible endpoint). */
-export function createLangchainSource(): ModelSource & { ready(): Promise<void> } {
+export function createLangchainSource(): ModelSource {
   let libraries: Promise<Libraries & { dispatcher: Dispatcher }> | undefined;
   const clients = new Map<string, ChatOpenAICompletions>();
   const ready = () => {

@@ -19,4 +19,8 @@ export interface SourceCall {
 }
 
 /** Opens one attempt. A part list that ends without `finish` is a broken answer. */
-export type ModelSource = (call: SourceCall) => AsyncIterable<SourcePart>;
+export interface ModelSource {
+  (call: SourceCall): AsyncIterable<SourcePart>;
+  /** Loads what it needs. The time limits of an attempt begin afterwards: they are about the provider. */
+  ready?(): Promise<void>;
+}
