@@ -10,6 +10,11 @@ export function compileCacheEnv(): Record<string, string> {
   return folder === undefined ? {} : { NODE_COMPILE_CACHE: dirname(folder) };
 }
 
+/** The thread has read it; nodes see only the environment that they were given. */
+export function hideCompileCache(): void {
+  delete process.env.NODE_COMPILE_CACHE;
+}
+
 /** Stores what was compiled so far: threads and processes that are ended hard would never do it. */
 export function keepCompiled(): void {
   flushCompileCache?.();

@@ -2,7 +2,7 @@ import { getPriority, setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { NodeContext, NodeDefinition } from '../../core/node.ts';
 import { createCheck } from '../../core/node-check.ts';
-import { keepCompiled } from './compile-cache.ts';
+import { hideCompileCache, keepCompiled } from './compile-cache.ts';
 import { fromWireError, nodeDataNotPlain, toWireError } from './errors.ts';
 import { importNode } from './node-file.ts';
 import { buffersOf, type Packed, pack, unpack } from './pack.ts';
@@ -24,6 +24,7 @@ import { loadLocalServices, TaskServices } from './worker-services.ts';
  */
 
 const { beat, local, niceness } = workerData as ThreadData;
+hideCompileCache();
 if (niceness > 0) stepBack(niceness);
 const beats = new Int32Array(beat);
 // The first one says that the thread is up.
