@@ -65,6 +65,8 @@ export interface RunningServer extends AsyncDisposable {
   readonly runs: Runs;
   readonly pool: Pool;
   readonly log: Logger;
+  /** Loads what answers of models need, so that the first one does not wait for it. Nothing is loaded without a provider. Never rejects. */
+  warmUp(): Promise<void>;
   /** Stops accepting, lets runs reach a check-point, closes the store. Repeated calls wait for the first. */
   close(): Promise<void>;
 }
@@ -178,7 +180,14 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
 
     let closed: Promise<void> | undefined;
     const close = () => (closed ??= closeAll());
-    return { url, app, runs, pool, log, close, [Symbol.asyncDispose]: close };
+    const warmUp = async () => {
+      if (!models.list().some(({ available, offline }) => available && !offline)) return;
+      const types = pool.describe().filter(({ lane, callsModel }) => lane === 'shared' && callsModel);
+      await pool
+        .ready([...new Set(types.map(({ type }) => type))])
+        .catch((error: unknown) => log.debug({ err: error }, 'not everything could be loaded ahead'));
+    };
+    return { url, app, runs, pool, log, warmUp, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     await closeAll();
     throw error;

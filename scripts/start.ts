@@ -19,6 +19,7 @@ try {
   process.exit(1);
 }
 server.log.info({ url: server.url, docs: `${server.url}/docs` }, 'koagent is ready');
+void server.warmUp();
 
 let stopping = false;
 const stop = async (signal: NodeJS.Signals) => {

@@ -130,6 +130,9 @@ export const createModelGateway = (config: ModelsConfig, deps: ModelGatewayDeps 
   const embedder = createEmbedder(config);
   return {
     ...(embedder && { embedder }),
+    async ready() {
+      if (registry.list().some(({ available, offline }) => available && !offline)) await langchain.ready();
+    },
     get active() {
       return active;
     },

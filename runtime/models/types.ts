@@ -136,6 +136,8 @@ export interface ResolvedModel extends ModelInfo {
 export interface ModelGateway {
   /** Calls that are under way in this thread. */
   readonly active: number;
+  /** Loads what calls need, if any provider has credentials; otherwise the first call does. */
+  ready(): Promise<void>;
   /** Absent when no embedding model is configured. */
   readonly embedder?: TextEmbedder;
   /** All configured keys in the order of the configuration; aliases are left out. */

@@ -104,8 +104,12 @@ export interface Pool {
    *   NODE_OUTPUT_INVALID (with fields), NODE_PAYLOAD_TOO_LARGE, NODE_EVENTS_STALLED, POOL_QUEUE_FULL, POOL_CLOSED, or what the node threw
    */
   run(task: PoolTask, hooks?: PoolHooks, signal?: AbortSignal): Promise<unknown>;
-  /** Starts the shared lane's threads, which otherwise start with their first tasks. */
-  ready(): Promise<void>;
+  /**
+   * Starts the shared lane's threads, which otherwise start with their first tasks, and loads what nodes of some types need.
+   *
+   * @throws {AppError} NODE_UNKNOWN
+   */
+  ready(types?: readonly string[]): Promise<void>;
   describe(): NodeDescription[];
   /** @throws {AppError} NODE_FILE_INVALID, NODE_DUPLICATE */
   addNodes(urls: readonly (URL | string)[]): Promise<void>;
@@ -212,7 +216,7 @@ export async function createPool(options: PoolOptions): Promise<Pool> {
 
   return {
     run,
-    ready: () => sharedLane.ready(),
+    ready: async (types = []) => sharedLane.ready(types.map((type) => catalogue.find(type).url)),
     describe: () => catalogue.describe(),
     addNodes: (urls) => catalogue.add(urls),
     expose: (key, service) => host.expose(key, service),

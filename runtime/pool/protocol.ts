@@ -64,7 +64,10 @@ export type Entry =
 export interface LocalService {
   /** Name of the service key. */
   key: string;
-  /** URL of a module whose default export is `(options) => service`; imported by every thread before its first task. */
+  /**
+   * URL of a module whose default export is `(options) => service`; imported by every thread before its first task. A method `ready` of the
+   * service loads what it needs later, for a thread that has nothing else to do.
+   */
   module: string;
   options: unknown;
 }
@@ -78,8 +81,8 @@ export interface ThreadData {
   local: readonly LocalService[];
 }
 
-/** What Piscina hands to the thread: a task with its port, or only the wish that the thread be ready for one. */
-export type ThreadTask = { task: LaneTask; port: MessagePort } | 'ready';
+/** What Piscina hands to the thread: a task with its port, or only the wish that the thread be ready for tasks of these node files. */
+export type ThreadTask = { task: LaneTask; port: MessagePort } | { ready: readonly string[] };
 
 /** Host to node, on the task's port. */
 export type ToNode =

@@ -113,9 +113,11 @@ export class ThreadLane implements Lane {
     };
   }
 
-  /** Starts all threads and what they need before their first task. */
-  async ready(): Promise<void> {
-    await Promise.all(this.#slots.map((slot) => this.#piscinaOf(slot).run('ready' satisfies ThreadTask)));
+  /** Starts all threads, one after another, and loads what they need for tasks of some node files. */
+  async ready(nodeUrls: readonly string[]): Promise<void> {
+    for (const slot of [...this.#slots]) {
+      if (!slot.retired) await this.#piscinaOf(slot).run({ ready: nodeUrls } satisfies ThreadTask);
+    }
   }
 
   async run(task: LaneTask, hooks: LaneHooks, signal?: AbortSignal): Promise<Packed> {

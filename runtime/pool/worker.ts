@@ -56,8 +56,9 @@ const nodes = new Map<string, Promise<LoadedNode>>();
 let localServices: Promise<ReadonlyMap<string, unknown>> | undefined;
 
 export default async function runTask(work: ThreadTask): Promise<void> {
-  if (work === 'ready') {
-    await loadLocal();
+  if ('ready' in work) {
+    const services = await loadLocal();
+    await Promise.all([...work.ready.map(load), ...[...services.values()].map(makeReady)]);
     return;
   }
   const { task, port } = work;
@@ -123,6 +124,11 @@ function loadLocal(): Promise<ReadonlyMap<string, unknown>> {
     notify('error', `Service ${key} cannot be made in the worker`, error),
   );
   return localServices;
+}
+
+async function makeReady(service: unknown): Promise<void> {
+  const ready: unknown = typeof service === 'object' && service !== null ? Reflect.get(service, 'ready') : undefined;
+  if (typeof ready === 'function') await ready.call(service);
 }
 
 function load(url: string): Promise<LoadedNode> {

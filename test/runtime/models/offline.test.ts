@@ -382,6 +382,7 @@ test('a worker thread runs the gateway from the cloned configuration and loads n
     registerHooks({ load(url, context, next) { loaded.push(url); return next(url, context); } });
     const { createModelGateway } = await import(workerData.module);
     const gateway = createModelGateway(workerData.config);
+    await gateway.ready();
     const result = await gateway.complete({ messages: [{ role: 'user', content: 'hello there' }] });
     parentPort.postMessage({ offline: result.offline, heavy: loaded.filter((url) => /langchain\\/|openai\\//.test(url)) , count: loaded.length });
   `;

@@ -118,6 +118,14 @@ suite('shared threads', { concurrency: false }, () => {
     assert.deepEqual(await pool.run(act('nothing')), { result: 'nothing' });
   });
 
+  test('ready: node files are loaded, services of the threads make themselves ready', async (t) => {
+    const pool = await startPool(t, { shared: { threads: 1 } });
+    await pool.ready([act('local').type]);
+    const { result } = (await pool.run(act('local'))) as { result: { instance: string } };
+    assert.match(result.instance, /^ready /);
+    assert.equal((await failure(pool.ready(['nobody knows']))).code, 'NODE_UNKNOWN');
+  });
+
   test('describe: types, versions and JSON Schemas; the newest version is the default', async (t) => {
     const pool = await startPool(t);
     const described = pool.describe().find(({ type }) => type === 'test.echo-isolated');
