@@ -131,7 +131,7 @@ export const createModelGateway = (config: ModelsConfig, deps: ModelGatewayDeps 
   return {
     ...(embedder && { embedder }),
     async ready() {
-      if (registry.list().some(({ available, offline }) => available && !offline)) await langchain.ready();
+      if (registry.list().some(({ available, offline }) => available && !offline)) await langchain.ready?.();
     },
     get active() {
       return active;
