@@ -136,17 +136,9 @@ export function fromFileSystem(error: unknown, path: string): unknown {
       return new PathIllegalError(path, error);
     case 'EISDIR':
       return notFile();
-    case 'EACCES':
-    case 'EPERM':
-    case 'EROFS':
-    case 'ENOSPC':
-    case 'EDQUOT':
-    case 'EIO':
-    case 'EMFILE':
-    case 'ENFILE':
-      return new FileStoreError(error);
     default:
-      return error;
+      // Whatever else the system refuses: no room, no rights, too many open files.
+      return error instanceof Error && 'syscall' in error ? new FileStoreError(error) : error;
   }
 }
 

@@ -30,3 +30,21 @@ test('upload: all files of an account together have a limit, in whole blocks, al
   await writeFile(source, 'x'.repeat((1 << 20) + 1));
   await assert.rejects(put(items[0]?.name ?? ''), { code: 'FILE_TOO_BIG' });
 });
+
+test('whatever the system refuses is told as a failure to store, without the path of the server', async (t) => {
+  const root = await mkdtemp(join(tmpdir(), 'koagent-files-'));
+  t.after(() => rm(root, { recursive: true, force: true }));
+  const files = createFileService(createFileStore({ root, fileBytes: 1 << 20, quota: 1 << 30 }));
+  const source = join(root, 'source');
+  await writeFile(source, 'x');
+  // No folder can be made where a file is.
+  await writeFile(join(root, '.drafts'), '');
+  await assert.rejects(
+    files.upload(principal, { name: 'a.txt', source }),
+    (error: { code: string; message: string }) => {
+      assert.equal(error.code, 'FILE_STORE_FAILED');
+      assert.ok(!error.message.includes(root));
+      return true;
+    },
+  );
+});
