@@ -1,4 +1,4 @@
-import { AppError, toErrorRecord } from '../../core/errors.ts';
+import { toErrorRecord } from '../../core/errors.ts';
 
 /** Characters of what went wrong that a model is told. */
 const MAX_REASON = 2000;
@@ -13,10 +13,11 @@ export function tellResult(result: unknown): string {
   return JSON.stringify(result) ?? '(nothing)';
 }
 
-/** What went wrong in a tool, as a model reads it: it can try something else. */
+/**
+ * What went wrong in a tool, as a model reads it: it can try something else. What is no `AppError` is a bug and may tell of the machine: its
+ * message is for the log only.
+ */
 export function tellFailure(error: unknown): string {
-  const reason = error instanceof Error ? error.message : String(error);
-  if (!(error instanceof AppError)) return `Error: ${cutText(reason, MAX_REASON)}`;
   const { code, message, fields } = toErrorRecord(error);
   const wrong = fields?.map(({ field, message: why }) => `${field} ${why.en}`.trim()).join('; ');
   return `Error: ${cutText(`${message.en} (${code})${wrong ? `: ${wrong}` : ''}`, MAX_REASON)}`;

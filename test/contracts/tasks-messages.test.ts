@@ -432,7 +432,13 @@ test('max_iterations: so many calls of the model, the last without a call that w
 test('the todo list is kept in the conversation', async () => {
   const bot = await client('todo');
   const list = (status: string) =>
-    JSON.stringify({ overview: '写报告', tasks: [{ title: '查资料', status }, { title: '写' }] });
+    JSON.stringify({
+      overview: '写报告',
+      tasks: [
+        { title: '查资料', status },
+        { title: '写', colour: 'red' },
+      ],
+    });
   model.reply(
     { toolCalls: [{ id: 't1', name: 'todo_write', arguments: list('in_progress') }] },
     { toolCalls: [{ id: 't2', name: 'todo_write', arguments: list('done') }] },

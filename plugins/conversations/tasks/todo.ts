@@ -32,7 +32,10 @@ export const todoTool = (conversations: TenantModel<ConversationRecord>): ToolDe
       const todoList =
         tasks.length === 0
           ? null
-          : { overview: overview ?? '', tasks: tasks.map((task, at) => ({ index: at + 1, ...task })) };
+          : {
+              overview: overview ?? '',
+              tasks: tasks.map(({ title, status }, at) => ({ index: at + 1, title, status })),
+            };
       const changed = await conversations
         .in(principal)
         .update({ _id: conversationId, ownerId: principal.accountId, deleted: false }, { $set: { todoList } });

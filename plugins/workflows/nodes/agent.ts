@@ -147,13 +147,17 @@ async function useTool(
   emit('tool_start', { id, name, arguments: call.arguments ?? {} });
   let status: 'completed' | 'failed' = 'completed';
   let content: string;
+  const refuse = (why: string) => {
+    status = 'failed';
+    return `Error: ${why}`;
+  };
   try {
     const tool = tools.get(name);
-    if (surplus) throw new Error(`Not carried out: more than ${MAX_CALLS} tool calls at once`);
-    if (tool === undefined)
-      throw new Error(`There is no tool ${name}; there are: ${[...tools.keys()].join(', ') || 'none'}`);
-    if (call.arguments === null) throw new Error(`The arguments are not a JSON object: ${call.invalid ?? ''}`);
-    content = cutText(tellResult(await tool.call(call.arguments, `${idempotencyKey}:${place}`)), MAX_RESULT);
+    if (surplus) content = refuse(`Not carried out: more than ${MAX_CALLS} tool calls at once`);
+    else if (tool === undefined)
+      content = refuse(`There is no tool ${name}; there are: ${[...tools.keys()].join(', ') || 'none'}`);
+    else if (call.arguments === null) content = refuse(`The arguments are not a JSON object: ${call.invalid ?? ''}`);
+    else content = cutText(tellResult(await tool.call(call.arguments, `${idempotencyKey}:${place}`)), MAX_RESULT);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     status = 'failed';

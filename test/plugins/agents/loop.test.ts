@@ -19,6 +19,7 @@ const city = defineTool({
     if (context.arguments.city === 'Atlantis') {
       throw new AppError('not_found', 'CITY_UNKNOWN', { zh: '没有这个城市', en: 'There is no such city' });
     }
+    if (context.arguments.city === 'Broken') throw new Error('EACCES: /srv/koagent/data, token hunter2');
     return context.arguments.city === 'Long' ? 'x'.repeat(30_000) : { city: context.arguments.city, degrees: 21 };
   },
 });
@@ -210,6 +211,14 @@ test('tools: unknown ones, arguments that are no JSON or do not fit, failures an
   assert.equal(calls.length, 13);
   assert.equal(answer.text, 'done');
   assert.deepEqual(Object.keys(openai.requests.at(-1)?.body.tools[0].function.parameters.properties ?? {}), ['city']);
+});
+
+test('tools: what is wrong inside the server is no business of the model', async () => {
+  openai.reply({ toolCalls: [weather('a', 'Broken')] }, { text: 'done' });
+  const { events, answer } = await loop.ask({});
+  assert.equal(answer.messages[1]?.content, 'Error: Internal server error (INTERNAL_ERROR)');
+  assert.equal(dataOf(events, 'update_action')[0]?.status, 'failed');
+  assert.ok(!JSON.stringify(events).includes('hunter2'));
 });
 
 test('tools: a call of a tool that was not offered is refused, whatever the registry has', async () => {
