@@ -1,29 +1,29 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { type Ask, askAll, type Round, wish } from './chat/client.ts';
 import { type BenchServer, startBenchServer } from './server.ts';
 import { percentile, printTable } from './table.ts';
 
-const HELP = `Usage: npm run bench -- chat [--tokens N] [--pause MS] [--streams A,B,C]
+const HELP = `Usage: npm run bench -- chat [--tokens N] [--pause MS] [--streams A,B,C] [--rounds N]
 
-Answers of a model endpoint (a process of this machine) forwarded to many clients at once. Overhead is what lies between the client and
-the endpoint on the way there and back, up to the first token; "direct" asks the endpoint itself.
+Answers of a model endpoint (a process of this machine) forwarded to many clients. The overhead of a first token is what lies between the
+client and the endpoint on the way there and back; "direct" is the same, asked of the endpoint itself. Processor time is that of the server
+alone, threads and start of the answers included; of several rounds the one with the least counts, so that a busy machine matters less.
 
   --tokens N     tokens of one answer, default 200
   --pause MS     time between two tokens of the endpoint, default 50
   --streams L    answers at the same time, default 1,100,500
+  --rounds N     repetitions of each, default 2
 `;
 
 /** Answers at once of one account: each account is a tenant with a limit of its own. */
 const PER_ACCOUNT = 20;
-
-interface Stream {
-  /** Milliseconds to the first token, without what the endpoint itself took. */
-  overhead: number;
-  tokens: number;
-}
+/** Code that has run a few times only is slow: what a server does in its first minute is not what is asked here. */
+const WARM_UP = { alone: 150, together: 100 };
+/** Answers one after another, for the time to the first token. */
+const ONE_BY_ONE = 100;
 
 export async function run(args: string[]): Promise<void> {
   const { values } = parseArgs({
@@ -32,6 +32,7 @@ export async function run(args: string[]): Promise<void> {
       tokens: { type: 'string', default: '200' },
       pause: { type: 'string', default: '50' },
       streams: { type: 'string', default: '1,100,500' },
+      rounds: { type: 'string', default: '2' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -39,131 +40,144 @@ export async function run(args: string[]): Promise<void> {
     console.log(HELP);
     return;
   }
-  const tokens = Number(values.tokens);
+  const [tokens, pauseMs, rounds] = [values.tokens, values.pause, values.rounds].map(Number) as [
+    number,
+    number,
+    number,
+  ];
   const counts = values.streams.split(',').map(Number);
-  await measure({ tokens, pauseMs: Number(values.pause), counts });
-  console.log();
-  // As fast as it goes: what is forwarded a second, and what a token costs.
-  await measure({ tokens, pauseMs: 0, counts: counts.filter((count) => count <= 100) });
-}
-
-async function measure({ tokens, pauseMs, counts }: { tokens: number; pauseMs: number; counts: number[] }) {
-  const upstream = await startUpstream(tokens, pauseMs);
-  const server = await startBenchServer({
-    DEEPSEEK_API_KEY: 'bench',
-    DEEPSEEK_BASE_URL: `${upstream.url}/v1`,
-  });
+  const endpoint = await startEndpoint();
+  const server = await startBenchServer({ DEEPSEEK_API_KEY: 'bench', DEEPSEEK_BASE_URL: `${endpoint.url}/v1` });
   try {
-    const logins = await accounts(server, Math.ceil(Math.max(...counts) / PER_ACCOUNT));
-    const ask = (at: number) => () =>
-      chat(`${server.url}/api/v1/chat/stream`, logins[at % logins.length] ?? '', {
-        content: `question ${at}`,
-        modelType: 'deepseek-v3',
-      });
-    const direct = () => chat(`${upstream.url}/v1/chat/completions`, '', { model: 'm', stream: true, messages: [] });
-    await Promise.all(Array.from({ length: 20 }, (_, at) => ask(at)()));
-    const rows: (string | number)[][] = [
-      [
-        pauseMs > 0 ? `${tokens} tokens, one every ${pauseMs} ms` : `${tokens} tokens, as fast as it goes`,
-        'failed',
-        'first token p50',
-        'p99',
-        'tokens/s',
-        'direct',
-        'CPU per 1000 tokens',
-        'MiB per stream',
-      ],
-    ];
-    for (const count of counts) {
-      const alone = await together(Array.from({ length: count }, () => direct));
-      const [cpu, memory] = [server.cpuSeconds(), server.memory()];
-      let peak = memory;
-      const sampler = setInterval(() => {
-        peak = Math.max(peak, server.memory());
-      }, 250);
-      // One stream alone says little: the same again, one after another.
-      const rounds = count === 1 ? (pauseMs > 0 ? 5 : 40) : 1;
-      const results = [];
-      for (let round = 0; round < rounds; round += 1)
-        results.push(await together(Array.from({ length: count }, (_, at) => ask(at))));
-      clearInterval(sampler);
-      const streams = results.flatMap(({ streams: all }) => all);
-      const total = streams.reduce((sum, stream) => sum + stream.tokens, 0);
-      const seconds = results.reduce((sum, result) => sum + result.seconds, 0);
-      const overheads = streams.map(({ overhead }) => overhead);
-      rows.push([
-        `${count} at once`,
-        results.reduce((sum, { failed }) => sum + failed, 0),
-        `${percentile(overheads, 0.5).toFixed(1)} ms`,
-        `${percentile(overheads, 0.99).toFixed(1)} ms`,
-        Math.round(total / seconds),
-        Math.round((count * tokens) / alone.seconds),
-        `${(((server.cpuSeconds() - cpu) / total) * 1_000_000).toFixed(0)} ms`,
-        count === 1 ? '-' : Math.max(0, (peak - memory) / count).toFixed(2),
-      ]);
-    }
-    printTable(rows);
+    const bench = new Bench(server, endpoint.url, await accounts(server, Math.ceil(Math.max(...counts) / PER_ACCOUNT)));
+    await bench.warmUp();
+    await bench.firstTokens();
+    await bench.forward(`at once, ${wish(tokens, pauseMs)}`, { counts, tokens, pauseMs, rounds });
+    const many = counts.filter((count) => count > 1);
+    // In the end all of them are under way, as on a server that is in use.
+    const spread = { counts: many, tokens, pauseMs, rounds, spreadMs: tokens * pauseMs };
+    await bench.forward('one after another, until all are under way', spread);
+    const fast = { counts: counts.filter((count) => count <= 100), tokens, pauseMs: 0, rounds };
+    await bench.forward('at once, as fast as it goes', fast);
   } finally {
     await server.stop();
-    upstream.child.kill();
+    endpoint.child.kill();
   }
 }
 
-/** Starts all at the same time and waits for the last. */
-async function together(asks: (() => Promise<Stream>)[]) {
-  const begin = performance.now();
-  const outcomes = await Promise.allSettled(asks.map((ask) => ask()));
-  const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as Error] : []));
-  if (failures[0] !== undefined) console.error(`failed: ${failures[0].message}`);
-  return {
-    seconds: (performance.now() - begin) / 1000,
-    streams: outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : [])),
-    failed: failures.length,
-  };
+interface Load {
+  counts: readonly number[];
+  tokens: number;
+  pauseMs: number;
+  rounds: number;
+  /** The begins are spread over so long. */
+  spreadMs?: number;
 }
 
-const agent = new Agent({ keepAlive: false, maxSockets: 10_000 });
+class Bench {
+  readonly #server: BenchServer;
+  readonly #endpoint: string;
+  readonly #tokens: readonly string[];
 
-/** Reads one answer to its end. */
-function chat(url: string, token: string, body: Record<string, unknown>): Promise<Stream> {
-  return new Promise((resolve, reject) => {
-    const begin = performance.timeOrigin + performance.now();
-    const content = JSON.stringify(body);
-    const sent = request(
-      url,
-      {
-        method: 'POST',
-        agent,
-        headers: {
-          'content-type': 'application/json',
-          'content-length': Buffer.byteLength(content),
-          ...(token !== '' && { authorization: `Bearer ${token}` }),
-        },
-      },
-      (response) => {
-        let overhead = Number.NaN;
-        let text = '';
-        let counted = 0;
-        response.setEncoding('utf8').on('data', (chunk: string) => {
-          if (Number.isNaN(overhead)) {
-            const marks = /@([\d.]+),([\d.]+)@/.exec(text + chunk);
-            if (marks)
-              overhead = performance.timeOrigin + performance.now() - begin - (Number(marks[2]) - Number(marks[1]));
-          }
-          text = (text + chunk).slice(-64_000);
-          counted += chunk.split(' word').length - 1;
-        });
-        response.on('error', reject);
-        response.on('end', () => {
-          if (response.statusCode === 200 && text.includes('[DONE]') && !Number.isNaN(overhead))
-            resolve({ overhead, tokens: counted + 1 });
-          else reject(new Error(`${response.statusCode} ${text.slice(-300)}`));
-        });
-      },
+  constructor(server: BenchServer, endpoint: string, tokens: readonly string[]) {
+    this.#server = server;
+    this.#endpoint = endpoint;
+    this.#tokens = tokens;
+  }
+
+  async warmUp(): Promise<void> {
+    for (let at = 0; at < WARM_UP.alone; at += 1) await this.#ask(1, 3, 0);
+    await this.#ask(WARM_UP.together, 40, 5);
+  }
+
+  /** One answer at a time. */
+  async firstTokens(): Promise<void> {
+    const measure = async (name: string, round: () => Promise<Round>) => {
+      const overheads: number[] = [];
+      for (let at = 0; at < ONE_BY_ONE; at += 1)
+        for (const { overhead } of (await round()).answers) overheads.push(overhead);
+      return [name, ...[0.1, 0.5, 0.99].map((share) => `${percentile(overheads, share).toFixed(1)} ms`)];
+    };
+    printTable([
+      ['first token, one answer at a time', 'p10', 'p50', 'p99'],
+      await measure('overhead of the server', () => this.#ask(1, 5, 5)),
+      await measure('direct', () => this.#direct(1, 5, 5)),
+    ]);
+    console.log();
+  }
+
+  async forward(title: string, { counts, tokens, pauseMs, rounds, spreadMs = 0 }: Load): Promise<void> {
+    const rows: (string | number)[][] = [
+      [title, 'failed', 'first token p50', 'p99', 'tokens/s', 'of direct', 'CPU of 1000 tokens', 'MiB per stream'],
+    ];
+    for (const count of counts) {
+      const everyMs = spreadMs / count;
+      const direct = rateOf(await this.#direct(count, tokens, pauseMs, everyMs));
+      const results = [];
+      for (let round = 0; round < rounds; round += 1)
+        results.push(await this.#watched(count, tokens, pauseMs, everyMs));
+      const overheads = results.flatMap(({ answers }) => answers.map(({ overhead }) => overhead));
+      const rate = Math.max(...results.map(rateOf));
+      rows.push([
+        `${count} answers`,
+        results.reduce((sum, { failures }) => sum + failures.length, 0),
+        `${percentile(overheads, 0.5).toFixed(1)} ms`,
+        `${percentile(overheads, 0.99).toFixed(1)} ms`,
+        Math.round(rate),
+        `${((100 * rate) / direct).toFixed(0)} %`,
+        `${Math.min(...results.map(({ cpuMs }) => cpuMs)).toFixed(0)} ms`,
+        count === 1 ? '-' : (Math.max(...results.map(({ grownMiB }) => grownMiB)) / count).toFixed(2),
+      ]);
+    }
+    printTable(rows);
+    console.log();
+  }
+
+  /** A round with what it cost the server. */
+  async #watched(count: number, tokens: number, pauseMs: number, everyMs: number) {
+    const server = this.#server;
+    const [cpu, memory] = [server.cpuSeconds(), server.memory()];
+    let peak = memory;
+    const sampler = setInterval(() => {
+      peak = Math.max(peak, server.memory());
+    }, 250);
+    const round = await this.#ask(count, tokens, pauseMs, everyMs);
+    clearInterval(sampler);
+    const total = round.answers.reduce((sum, answer) => sum + answer.tokens, 0);
+    return { ...round, cpuMs: ((server.cpuSeconds() - cpu) / total) * 1_000_000, grownMiB: peak - memory };
+  }
+
+  #ask(count: number, tokens: number, pauseMs: number, everyMs = 0): Promise<Round> {
+    const url = `${this.#server.url}/api/v1/chat/stream`;
+    const asks = Array.from({ length: count }, (_, at): Ask => {
+      const content = `question ${at}: ${wish(tokens, pauseMs)}`;
+      return { url, token: this.#tokens[at % this.#tokens.length] ?? '', body: { content, modelType: 'deepseek-v3' } };
+    });
+    return reported(askAll(asks, everyMs));
+  }
+
+  #direct(count: number, tokens: number, pauseMs: number, everyMs = 0): Promise<Round> {
+    const messages = [{ role: 'user', content: wish(tokens, pauseMs) }];
+    const ask = {
+      url: `${this.#endpoint}/v1/chat/completions`,
+      token: '',
+      body: { model: 'm', stream: true, messages },
+    };
+    return reported(
+      askAll(
+        Array.from({ length: count }, () => ask),
+        everyMs,
+      ),
     );
-    sent.on('error', reject);
-    sent.end(content);
-  });
+  }
+}
+
+const rateOf = ({ answers, seconds }: Round): number => answers.reduce((sum, { tokens }) => sum + tokens, 0) / seconds;
+
+async function reported(round: Promise<Round>): Promise<Round> {
+  const [first] = (await round).failures;
+  if (first) console.error(`failed: ${first.message}`);
+  return round;
 }
 
 async function accounts({ url }: BenchServer, count: number): Promise<string[]> {
@@ -185,11 +199,9 @@ async function accounts({ url }: BenchServer, count: number): Promise<string[]> 
   return tokens;
 }
 
-async function startUpstream(tokens: number, pauseMs: number): Promise<{ url: string; child: ChildProcess }> {
-  const file = join(import.meta.dirname, 'chat', 'upstream.ts');
-  const child = spawn(process.execPath, [file, String(tokens), String(pauseMs)], {
-    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-  });
+async function startEndpoint(): Promise<{ url: string; child: ChildProcess }> {
+  const file = join(import.meta.dirname, 'chat', 'endpoint.ts');
+  const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
   if (child.stdout === null) throw new Error('the endpoint has no output');
   const [port] = (await once(child.stdout, 'data')) as [Buffer];
   return { url: `http://127.0.0.1:${port.toString().trim()}`, child };
