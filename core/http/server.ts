@@ -29,6 +29,8 @@ export const httpSchema = Type.Object(
 );
 export type HttpOptions = Static<typeof httpSchema>;
 
+/** Connections that wait to be accepted; beyond them clients try again only after seconds. The system may allow fewer. */
+const BACKLOG = 4096;
 /** Codes of what happens when a client goes away in the middle. */
 const CLIENT_GONE = /^(ECONNRESET|ECONNABORTED|EPIPE|ERR_STREAM_PREMATURE_CLOSE|HPE_.*)$/;
 
@@ -137,7 +139,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     listen: (host, port) =>
       new Promise((resolve, reject) => {
         server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(host, port, error)));
-        server.listen(port, host, () => {
+        server.listen({ port, host, backlog: BACKLOG }, () => {
           server.removeAllListeners('error');
           const address = server.address();
           const bound = typeof address === 'object' && address !== null ? address.port : port;
