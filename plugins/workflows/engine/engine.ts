@@ -1,10 +1,8 @@
-import { AppError, type ErrorRecord, toErrorRecord } from '../../../core/errors.ts';
+import { AppError } from '../../../core/errors.ts';
 import { type RunContext, type RunEventInput, RunWaiting, type StepRecord } from '../../../core/run-kind.ts';
 import {
   type Change,
-  createPurePerformer,
   DataBudget,
-  type Failure,
   isLarger,
   type Outcome,
   type Performed,
@@ -20,10 +18,21 @@ import type { Compiled } from '../service/graphs.ts';
 import type { WorkflowOptions } from '../service/parts.ts';
 import { LARGE_TRANSFORM } from './control-types.ts';
 import { failed, finished, nodeData, started, unresolvedWarning } from './events.ts';
+import {
+  approvalTooLate,
+  inputTooLarge,
+  nodeFailure,
+  publicError,
+  refused,
+  resultTooLarge,
+  unknownType,
+} from './failures.ts';
 import { type Frame, isInside, stepKey } from './frame.ts';
+import { INLINE_TYPES, perform } from './inline.ts';
 import { below, factKey, outcomeKey, outputKey, readFacts, readOutcomes } from './records.ts';
-import { resolveConfig, resolveText, resolveValue } from './resolve.ts';
-import { type Decision, decisionOf, delayUntil } from './waits.ts';
+import { resolveConfig, resolveText } from './resolve.ts';
+import { type SubWorkflow, subInput } from './sub-workflow.ts';
+import { type Decision, decisionOf, momentOf } from './waits.ts';
 
 /** The input of a run of this kind. */
 export interface ExecutionInput {
@@ -81,8 +90,6 @@ const FINAL_CODES = new Set([
 /** Characters of what a person is asked. */
 const PROMPT_CHARS = 10_000;
 const MODEL_TYPES = new Set(['llm', 'agent']);
-
-const performer = createPurePerformer();
 
 /**
  * Carries one workflow out: takes ready steps from the state machine of its graph, does what needs nothing but its input here and
@@ -704,98 +711,3 @@ export class Engine {
     return Number.isInteger(named) && named > 0 ? named : newest;
   }
 }
-
-/** What is stored of a sub-workflow when it begins. */
-export interface SubWorkflow {
-  version: number;
-  input: Record<string, unknown>;
-}
-
-function subInput({ data, input, scope }: Step): Record<string, unknown> {
-  const given = data.input;
-  const value = typeof given === 'object' && given !== null ? resolveValue(given, scope).value : input;
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  return isObject ? (value as Record<string, unknown>) : { input: value ?? null };
-}
-
-const INLINE_TYPES = new Set(['start', 'input', 'condition', 'transform', 'output', 'end', 'template']);
-
-function perform(step: Step): Performed {
-  const pure = performer.perform(step);
-  if (pure) return pure;
-  if (step.type === 'template') {
-    const { text, unresolved } = resolveText(String(step.data.template ?? ''), step.scope);
-    return { output: text, unresolved };
-  }
-  throw unknownType(step.type);
-}
-
-function momentOf(step: Step, now: number): number | undefined {
-  if (step.type === 'delay') return delayUntil(step, now);
-  return step.timeoutMs === undefined ? undefined : now + step.timeoutMs;
-}
-
-/** The record of an error for events and outputs; the message of an unexpected one goes to the server's log only. */
-function publicError(error: unknown): ErrorRecord {
-  const { kind, code, message, details, fields } = isRecordOfError(error) ? error : toErrorRecord(error);
-  const expected = error instanceof AppError || isRecordOfError(error);
-  return { kind, code, message, ...(expected && details && { details }), ...(fields && { fields }) };
-}
-
-const isRecordOfError = (error: unknown): error is ErrorRecord =>
-  !(error instanceof Error) && typeof error === 'object' && error !== null && 'code' in error && 'message' in error;
-
-/** The error of an execution (or of the node that stands for a sub-workflow) that one of its nodes has failed. */
-function nodeFailure({ nodeId, key, error }: Failure, nodePrefix = ''): AppError {
-  const id = nodePrefix + nodeId;
-  const inner = error.details?.node_id;
-  const { zh, en } = error.message;
-  // The reason of a sub-workflow names its node already.
-  if (error.code === 'NODE_FAILED' && typeof inner === 'string') {
-    return new AppError(error.kind, 'NODE_FAILED', error.message, { details: { ...error.details } });
-  }
-  return new AppError(
-    error.kind,
-    'NODE_FAILED',
-    { zh: `节点 ${id} 执行失败：${zh}`, en: `The node ${id} failed: ${en}` },
-    { details: { node_id: id, key, reason: error.code, ...(error.details && { details: error.details }) } },
-  );
-}
-
-const unknownType = (type: string) =>
-  new AppError(
-    'unavailable',
-    'NODE_UNKNOWN',
-    { zh: `节点类型 ${type} 不可用`, en: `The node type ${type} is not available` },
-    { details: { type } },
-  );
-
-const tooLarge = (code: string, bytes: number, zh: string, en: string) => {
-  const mib = Math.round(bytes / 2 ** 20);
-  return new AppError(
-    'too_large',
-    code,
-    { zh: `${zh}超过上限 ${mib} MiB`, en: `${en} larger than ${mib} MiB` },
-    { details: { mib } },
-  );
-};
-
-const inputTooLarge = (bytes: number) =>
-  tooLarge('NODE_INPUT_TOO_LARGE', bytes, '节点的输入与配置', 'Input and configuration of the node are');
-
-const resultTooLarge = (bytes: number) =>
-  tooLarge('EXECUTION_RESULT_TOO_LARGE', bytes, '执行结果', 'The result of the execution is');
-
-const approvalTooLate = () =>
-  new AppError('timeout', 'APPROVAL_TIMEOUT', { zh: '等待审批超时', en: 'Nobody has approved in time' });
-
-const refused = ({ comment }: Decision) =>
-  new AppError(
-    'cancelled',
-    'APPROVAL_REJECTED',
-    {
-      zh: comment ? `审批被拒绝：${comment}` : '审批被拒绝',
-      en: comment ? `Rejected: ${comment}` : 'Rejected',
-    },
-    { details: comment ? { comment } : {} },
-  );

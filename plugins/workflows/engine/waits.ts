@@ -24,12 +24,18 @@ export function decisionOf(given: unknown): Decision {
   };
 }
 
+/** When the wait of a node is over by itself, in milliseconds since 1970; undefined: never. @throws {AppError} DELAY_INVALID */
+export function momentOf(step: Step, now: number): number | undefined {
+  if (step.type === 'delay') return delayUntil(step, now);
+  return step.timeoutMs === undefined ? undefined : now + step.timeoutMs;
+}
+
 /**
  * The end of a delay, in milliseconds since 1970. `until` goes before `seconds`.
  *
  * @throws {AppError} DELAY_INVALID
  */
-export function delayUntil({ data, scope }: Step, now: number): number {
+function delayUntil({ data, scope }: Step, now: number): number {
   const { value: until } = resolveValue(data.until ?? null, scope);
   if (until !== null && until !== '') {
     const moment = typeof until === 'number' ? until * 1000 : parseMoment(String(until));

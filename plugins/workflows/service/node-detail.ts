@@ -1,8 +1,8 @@
 import { type Outcome, type Plan, restore } from '../../../runtime/graph/index.ts';
 import type { Run, RunSteps } from '../../../runtime/runs/service.ts';
-import type { SubWorkflow } from '../engine/engine.ts';
 import { around } from '../engine/frame.ts';
 import { factKey, outcomeOf, stepOf } from '../engine/records.ts';
+import type { SubWorkflow } from '../engine/sub-workflow.ts';
 import type { Graphs } from './graphs.ts';
 
 interface Past {
