@@ -268,6 +268,12 @@ export function createRunService(parts: {
       return supervisor.running;
     },
 
+    get host() {
+      return supervisor.holder;
+    },
+
+    isAlive: (host) => supervisor.isAlive(host),
+
     recover: () => supervisor.recover(),
     register: (kind) => supervisor.register(kind),
     close: (options) => supervisor.close(options?.timeoutMs ?? 10_000),

@@ -148,6 +148,10 @@ export interface RunService {
   active(principal: Principal): Promise<number>;
   /** Runs that are being carried out in this process right now. */
   readonly running: number;
+  /** Id under which this process holds runs; another one after others took it for dead. */
+  readonly host: string;
+  /** Whether the process with that id may still be about to start a run. */
+  isAlive(host: string): Promise<boolean>;
 }
 
 export const runService = defineService<RunService>('runs');

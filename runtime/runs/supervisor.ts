@@ -86,6 +86,10 @@ export class Supervisor {
     return this.#hosts.id;
   }
 
+  async isAlive(holder: string): Promise<boolean> {
+    return (await this.#hosts.alive()).includes(holder);
+  }
+
   get running(): number {
     return this.#active.size;
   }
@@ -280,7 +284,7 @@ export class Supervisor {
     if (this.#dispatcher.remove(id)) return this.#begin(job);
     // Held by this process and neither waiting nor active: it is about to enter, and finds the request then.
     if (requested.holder === this.holder) return;
-    const held = requested.holder !== undefined && (await this.#hosts.alive()).includes(requested.holder);
+    const held = requested.holder !== undefined && (await this.isAlive(requested.holder));
     if (!held && (await this.#claim(requested))) await this.#begin(job);
   }
 

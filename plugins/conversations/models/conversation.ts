@@ -46,6 +46,8 @@ export interface ConversationRecord {
   /** Run that answers right now. */
   activeRunId?: string;
   activeSince?: Date;
+  /** Process that has taken the conversation for the run, see `RunService.host`. */
+  activeHost?: string;
   /** Run that answers or has answered the last message. */
   lastRunId?: string;
   lastMessageAt: Date;
@@ -77,6 +79,7 @@ export const conversationModel = (database: Database) =>
       task: jsonField(),
       activeRunId: String,
       activeSince: Date,
+      activeHost: String,
       lastRunId: String,
       lastMessageAt: { type: Date, required: true },
       deleted: { type: Boolean, required: true },

@@ -12,6 +12,8 @@ export interface TaskRecord {
   conversationId: string;
   /** The place among the tasks that the account has running; given back in the write that ends the task. */
   slot?: number;
+  /** Process that has taken the place and starts the run, see `RunService.host`. */
+  host?: string;
   cancelRequestedAt?: Date;
   end?: TaskEnd;
   endedAt?: Date;
@@ -27,6 +29,7 @@ export const taskModel = (database: Database) =>
       ownerId: { type: String, required: true },
       conversationId: { type: String, required: true },
       slot: Number,
+      host: String,
       cancelRequestedAt: Date,
       end: { type: String, enum: TASK_ENDS },
       endedAt: Date,

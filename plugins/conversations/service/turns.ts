@@ -6,6 +6,7 @@ import type { Run } from '../../../runtime/runs/service.ts';
 import { ConversationBusyError, ConversationLostError, ConversationNotFoundError } from '../errors.ts';
 import type { ConversationDocument, ConversationRecord } from '../models/conversation.ts';
 import type { Citation, MessageStatus } from '../public.ts';
+import { isAbandoned } from './abandoned.ts';
 import { createMessageStore } from './message-store.ts';
 import type { ConversationParts } from './parts.ts';
 
@@ -58,7 +59,7 @@ export interface NewPlace {
 
 export type TakenFields = Pick<
   ConversationRecord,
-  'activeRunId' | 'activeSince' | 'lastRunId' | 'lastMessageAt' | 'turns' | 'messageCount'
+  ActiveField | 'lastRunId' | 'lastMessageAt' | 'turns' | 'messageCount'
 >;
 
 /** Writes of `begin` that the run waits for before it does anything. */
@@ -69,15 +70,14 @@ interface Begun {
   isNew: boolean;
 }
 
+type ActiveField = 'activeRunId' | 'activeSince' | 'activeHost';
+const ACTIVE_FIELDS: ActiveField[] = ['activeRunId', 'activeSince', 'activeHost'];
+const NOT_TAKEN = { activeRunId: 1, activeSince: 1, activeHost: 1 } as const;
+
 /** Place of the first message of a conversation. */
 export const FIRST_POSITION = 2;
 
 export type Turns = ReturnType<typeof createTurns>;
-
-/** A conversation that was taken so long ago for a run that does not exist was left behind by a crash. */
-const START_MS = 10_000;
-/** The same at the start of a server: only another server could be between the two right now. */
-const START_MS_AT_RECOVERY = 2000;
 
 /**
  * One answer at a time. The order of writes, so that a crash between any two of them loses nothing:
@@ -96,6 +96,11 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
   const starting = new Map<string, Begun | undefined>();
   const kinds = new Map<string, RunKind>();
 
+  const takenFor = (runId: string) => {
+    const now = new Date();
+    return { activeRunId: runId, activeSince: now, activeHost: runs.host, lastRunId: runId, lastMessageAt: now };
+  };
+
   /** Gives a conversation free whose run was never stored; what is counted is counted anew. */
   const undo = async (tenant: Tenant, conversationId: string, runId: string): Promise<void> => {
     const answered = await messages
@@ -110,10 +115,7 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
     const messageCount = await messages.in(tenant).count({ conversationId });
     await conversations
       .in(tenant)
-      .update(
-        { _id: conversationId, activeRunId: runId },
-        { $set: { messageCount }, $unset: { activeRunId: 1, activeSince: 1 } },
-      );
+      .update({ _id: conversationId, activeRunId: runId }, { $set: { messageCount }, $unset: NOT_TAKEN });
   };
 
   /**
@@ -135,12 +137,11 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
   /** Whether a conversation is only seemingly taken; if a run has ended in it, that is settled. */
   const isLeftBehind = async (
     tenant: Tenant,
-    { activeRunId, activeSince }: Pick<ConversationRecord, 'activeRunId' | 'activeSince'>,
-    startMs = START_MS,
+    { activeRunId, activeSince: since, activeHost: host }: Pick<ConversationRecord, ActiveField>,
   ): Promise<boolean> => {
     if (activeRunId === undefined || starting.has(activeRunId)) return false;
     const run = await runs.get(systemPrincipal(tenant.tenantId), activeRunId);
-    if (!run) return Date.now() - (activeSince?.getTime() ?? 0) > startMs;
+    if (!run) return isAbandoned(runs, { host, since });
     if (!hasEnded(run)) return false;
     await ended(tenant, activeRunId);
     return true;
@@ -160,17 +161,16 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
   ): Promise<ConversationDocument> => {
     const mine = { _id, kind, ownerId: principal.accountId, deleted: false };
     for (;;) {
-      const now = new Date();
       const taken = await conversations.in(principal).update(
         { ...mine, activeRunId: { $exists: false } },
         {
-          $set: { ...set, activeRunId: runId, activeSince: now, lastRunId: runId, lastMessageAt: now },
+          $set: { ...set, ...takenFor(runId) },
           $inc: { turns: 1, messageCount: 1 },
         },
         { trusted: true },
       );
       if (taken) return taken;
-      const current = await conversations.in(principal).findOne(mine, { fields: ['activeRunId', 'activeSince'] });
+      const current = await conversations.in(principal).findOne(mine, { fields: ACTIVE_FIELDS });
       if (!current) throw new ConversationNotFoundError(_id);
       if (current.activeRunId === undefined) continue;
       if (!(await isLeftBehind(principal, current))) throw new ConversationBusyError(_id);
@@ -234,7 +234,9 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
           ...message,
         };
         const begun: Begun = {
-          conversation: taken ? Promise.resolve(taken) : (place as NewPlace).make(firstTaken(runId)),
+          conversation: taken
+            ? Promise.resolve(taken)
+            : (place as NewPlace).make({ ...takenFor(runId), turns: 1, messageCount: 1 }),
           message: storeUserMessage(principal, runId, turn),
           isNew: !taken,
         };
@@ -315,7 +317,7 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
             inputTokens: usage.inputTokens,
             outputTokens: usage.outputTokens,
           },
-          $unset: { activeRunId: 1, activeSince: 1 },
+          $unset: NOT_TAKEN,
         },
         { trusted: true },
       );
@@ -329,17 +331,12 @@ export function createTurns({ conversations, messages, runs, log }: Conversation
         if (activeRunId === undefined) continue;
         const run = await runs.get(systemPrincipal(conversation.tenantId), activeRunId);
         // A run that there is settles itself, now or when its recovery has come to it.
-        if (run || !(await isLeftBehind(conversation, conversation, START_MS_AT_RECOVERY))) continue;
+        if (run || !(await isLeftBehind(conversation, conversation))) continue;
         await undo(conversation, _id, activeRunId);
       }
     },
   };
 }
-
-const firstTaken = (runId: string): TakenFields => {
-  const now = new Date();
-  return { activeRunId: runId, activeSince: now, lastRunId: runId, lastMessageAt: now, turns: 1, messageCount: 1 };
-};
 
 export const hasEnded = ({ status }: Pick<Run, 'status'>): boolean =>
   status === 'succeeded' || status === 'failed' || status === 'cancelled';

@@ -5,10 +5,9 @@ import type { Logger } from '../../../core/log.ts';
 import { type Principal, systemPrincipal } from '../../../core/principal.ts';
 import type { RunEvent, RunService } from '../../../runtime/runs/service.ts';
 import type { TaskDocument, TaskEnd, TaskRecord } from '../models/task.ts';
+import { isAbandoned } from '../service/abandoned.ts';
 import { TaskRunningError } from './errors.ts';
 
-/** A task whose run is not there after so long was left behind by a crash. */
-const START_MS = 10_000;
 /** How long a run that has ended may be storing its answer while somebody wants its place. */
 const SETTLE_MS = 5000;
 
@@ -49,13 +48,13 @@ export function createTaskSlots(parts: {
 
   /** Whether a place is free now that seemed to be taken. */
   const isLeftBehind = async (task: TaskDocument): Promise<boolean> => {
-    const { _id, createdAt, tenantId } = task;
+    const { _id, host, createdAt: since, tenantId } = task;
     if (starting.has(_id)) return false;
     const system = systemPrincipal(tenantId);
     // The end of a log is in memory, the run with all of its input is not.
     const last = await runs.lastEvent(system, _id);
     if (last === undefined) {
-      if (Date.now() - createdAt.getTime() < START_MS || (await runs.get(system, _id))) return false;
+      if ((await runs.get(system, _id)) || !(await isAbandoned(runs, { host, since }))) return false;
       await drop(task, _id);
       return true;
     }
@@ -66,25 +65,31 @@ export function createTaskSlots(parts: {
     return (await tasks.in(task).findOne({ _id, slot: { $exists: true } })) === undefined;
   };
 
+  /** @throws {TaskRunningError} */
+  const placeAfterLook = async (mine: ReturnType<typeof tasks.in>, ownerId: string): Promise<number> => {
+    for (;;) {
+      const taken = await mine.find({ ownerId, slot: { $exists: true } });
+      const slot = freeSlot(taken, limit);
+      if (slot !== undefined) return slot;
+      const freed = await Promise.all(taken.map(isLeftBehind));
+      if (!freed.includes(true)) throw new TaskRunningError(limit);
+    }
+  };
+
   return {
     async take(principal, { id, conversationId }) {
       const mine = tasks.in(principal);
       const { accountId: ownerId } = principal;
       starting.add(id);
       try {
-        for (;;) {
-          const taken = await mine.find({ ownerId, slot: { $exists: true } });
-          const slot = freeSlot(taken, limit);
-          if (slot === undefined) {
-            const freed = await Promise.all(taken.map(isLeftBehind));
-            if (!freed.includes(true)) throw new TaskRunningError(limit);
-            continue;
-          }
+        // Most accounts have nothing running: the first place is tried without a look.
+        for (let slot = 0; ; ) {
           try {
-            return await mine.insert({ _id: id, ownerId, conversationId, slot });
+            return await mine.insert({ _id: id, ownerId, conversationId, slot, host: runs.host });
           } catch (error) {
             if (!isDuplicate(error, 'slot')) throw error;
           }
+          slot = await placeAfterLook(mine, ownerId);
         }
       } catch (error) {
         starting.delete(id);

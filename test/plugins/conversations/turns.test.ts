@@ -20,7 +20,11 @@ const USAGE = { inputTokens: 10, outputTokens: 3 };
 /** Conversations whose answers come from `answer`; the run kind is the smallest that keeps to the rules. */
 async function open(
   t: Owner,
-  options: { database?: Database; answer?: (turn: Turn, signal: AbortSignal) => Promise<string> } = {},
+  options: {
+    database?: Database;
+    answer?: (turn: Turn, signal: AbortSignal) => Promise<string>;
+    runOptions?: NonNullable<Parameters<typeof openRuns>[1]['options']>;
+  } = {},
 ) {
   const { answer = async ({ content }) => `re: ${content}` } = options;
   let turns: ReturnType<typeof createTurns>;
@@ -42,7 +46,7 @@ async function open(
   };
   const database = options.database ?? (await openTestDatabase(t));
   const models = { conversations: conversationModel(database), messages: messageModel(database) };
-  const runs = await openRuns(t, { kinds: [], database });
+  const runs = await openRuns(t, { kinds: [], database, ...(options.runOptions && { options: options.runOptions }) });
   const parts = { ...models, runs, log: recordingLog().log } as unknown as ConversationParts;
   turns = createTurns(parts);
   const store = createStore(parts);
@@ -157,26 +161,37 @@ test('a failed answer leaves the message and frees the conversation; so does a r
   );
 });
 
-test('a conversation that a crash has left taken is recognised, after its time and at the next start', async (t) => {
-  const { create, send, runs, conversations, look, turns } = await open(t);
+test('a conversation that a crash has left taken is free: at once when its process is dead, else after the time for a start', async (t) => {
+  const database = await openTestDatabase(t);
+  const shared = { database, runOptions: { exclusive: false, leaseMs: 60_000 } };
+  const { runs: other, ...elsewhere } = await open(t, shared);
+  await other.ended(principal, (await elsewhere.send(await elsewhere.create(), 'joins')).run.id);
+  const { create, send, runs, conversations, look, turns } = await open(t, shared);
   const conversation = await create();
-  const leave = (since: number) =>
-    conversations
-      .in(principal)
-      .update(
-        { _id: conversation._id },
-        { $set: { activeRunId: 'gone', activeSince: new Date(since) }, $inc: { messageCount: 1, turns: 1 } },
-      );
-  await leave(Date.now());
+  const leave = (activeHost: string, since: number) =>
+    conversations.in(principal).update(
+      { _id: conversation._id },
+      {
+        $set: { activeRunId: 'gone', activeSince: new Date(since), activeHost },
+        $inc: { messageCount: 1, turns: 1 },
+      },
+    );
+  await leave(other.host, Date.now());
   await assert.rejects(send(conversation, 'too early'), { code: 'CONVERSATION_BUSY' });
-  await leave(Date.now() - 60_000);
+  await turns.recover();
+  assert.equal((await look(conversation._id))?.activeRunId, 'gone');
+  await leave(other.host, Date.now() - 60_000);
   const { run } = await send(conversation, 'hello');
   await runs.ended(principal, run.id);
   assert.equal((await look(conversation._id))?.messageCount, 2);
-  await leave(Date.now() - 60_000);
+  await leave('dead', Date.now());
+  const again = await send(conversation, 'hello again');
+  await runs.ended(principal, again.run.id);
+  assert.equal((await look(conversation._id))?.messageCount, 4);
+  await leave('dead', Date.now());
   await turns.recover();
   const after = await look(conversation._id);
-  assert.deepEqual([after?.activeRunId, after?.messageCount], [undefined, 2]);
+  assert.deepEqual([after?.activeRunId, after?.messageCount], [undefined, 4]);
 });
 
 test('a run that comes too late stores nothing: somebody else has the conversation', async (t) => {
@@ -239,21 +254,12 @@ test('whatever write a crash cuts off, message and answer are there once after t
       cut = dying.writes >= at;
       if (cut) crashes += 1;
       dying.kill();
-      const { runs, turns, conversations, read, look, send } = await open(t, { database });
+      const { runs, turns, read, look, send } = await open(t, { database });
       const last = (await look(conversation._id))?.lastRunId;
       if (last !== undefined && (await runs.get(principal, last))) await turns.ended(principal, last);
       const where = `write ${at}, carried out: ${carriedOut}`;
-      const taken = (await look(conversation._id))?.activeRunId;
-      if (taken !== undefined) {
-        // Taken for a run that was never stored: it is free, without the message, when the time for a start is over.
-        assert.equal(await runs.get(principal, taken), undefined, where);
-        await assert.rejects(send(conversation, 'too early'), { code: 'CONVERSATION_BUSY' }, where);
-        await conversations
-          .in(principal)
-          .update({ _id: conversation._id }, { $set: { activeSince: new Date(Date.now() - 60_000) } });
-        await turns.recover();
-        assert.deepEqual(await read(conversation._id), [], where);
-      }
+      // Also when it was taken for a run that was never stored.
+      assert.equal((await look(conversation._id))?.activeRunId, undefined, where);
       const stored = (await read(conversation._id)).map(({ content }) => content);
       assert.ok(stored.length === 0 || stored.join() === 'hello,re: hello', `${where}: ${stored}`);
       assert.equal((await look(conversation._id))?.messageCount, stored.length, where);
@@ -310,15 +316,10 @@ test('whatever write a crash cuts off, a new conversation has its message and an
       cut = dying.writes >= at;
       if (cut) crashes += 1;
       dying.kill();
-      const { runs, turns, conversations, read, look } = await open(t, { database });
+      const { runs, turns, read, look } = await open(t, { database });
       const where = `write ${at}, carried out: ${carriedOut}`;
       const taken = (await look(id))?.activeRunId;
       if (taken !== undefined && (await runs.get(principal, taken))) await turns.ended(principal, taken);
-      else if (taken !== undefined) {
-        const long = { $set: { activeSince: new Date(Date.now() - 60_000) } };
-        await conversations.in(principal).update({ _id: id }, long);
-        await turns.recover();
-      }
       while (runs.running > 0) await new Promise((resolve) => setImmediate(resolve));
       const conversation = await look(id);
       const stored = (await read(id)).map(({ content }) => content);
