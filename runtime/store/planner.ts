@@ -35,6 +35,8 @@ export interface IndexScan {
   bounded: number;
   /** The bounds say all that the filter says: entries can be counted without reading documents. */
   exact: boolean;
+  /** At most one document can be there. */
+  single: boolean;
 }
 export interface UnionScan {
   kind: 'union';
@@ -202,7 +204,9 @@ function indexPlan(index: Index, all: Conjunction, sort: SortSpec): IndexScan | 
   }
   exact &&= all.leaves.every((leaf) => used.has(leaf.path) && boundOf(leaf) !== undefined);
   const order = hashed ? undefined : sortOrder(index, fixed, sort);
-  return { kind: 'index', index, ranges, reverse: order === 'backward', sorted: order !== undefined, bounded, exact };
+  const single = index.unique && !index.cut && fixed === index.fields.length;
+  const [reverse, sorted] = [order === 'backward', order !== undefined];
+  return { kind: 'index', index, ranges, reverse, sorted, bounded, exact, single };
 }
 
 /** Whether the conditions on this field and those before it come from one `$elemMatch` around their common array. */
@@ -259,6 +263,8 @@ export function choosePlan(collection: Collection, request: PlanRequest): Plan {
   const candidates: IndexScan[] = [];
   for (const index of collection.indexes.values()) {
     const plan = indexPlan(index, all, sort);
+    // Nothing can be better, so the others need not be looked at.
+    if (plan?.single) return plan;
     if (plan && (plan.bounded > 0 || (sort.length > 0 && plan.sorted))) candidates.push(plan);
   }
   const bounded = candidates.filter((plan) => plan.bounded > 0);
@@ -276,9 +282,7 @@ function cheapest(candidates: IndexScan[], request: PlanRequest): Plan {
   const limit = 2000;
   let best: { plan: IndexScan; cost: number } | undefined;
   for (const plan of candidates) {
-    const unique =
-      plan.index.unique && plan.bounded === plan.index.fields.length && plan.ranges.length === 1 && plan.exact;
-    const entries = unique ? 1 : plan.bounded === 0 ? limit * 4 : request.estimate(plan, limit);
+    const entries = plan.bounded === 0 ? limit * 4 : request.estimate(plan, limit);
     let cost = entries >= limit ? limit * (4 - Math.min(plan.bounded, 3)) : entries;
     if (request.sort.length > 0) {
       if (!plan.sorted) cost = cost * 2 + 10;
@@ -336,6 +340,7 @@ function hinted(collection: Collection, request: PlanRequest, all: Conjunction):
     sorted: false,
     bounded: 0,
     exact: false,
+    single: false,
   };
 }
 
