@@ -25,7 +25,10 @@ const PEERS: { name: string; packages: string[]; measure(peer: Installed, second
 
 /** How to install what `folder` should hold. */
 export const installHint = (folder: string): string =>
-  PEERS.map(({ name, packages }) => `  npm i --prefix ${join(folder, name)} ${packages.join(' ')}`).join('\n');
+  PEERS.map(
+    ({ name, packages }) =>
+      `  npm i --prefix ${join(folder, name)} ${packages.map((name) => `${name}@latest`).join(' ')}`,
+  ).join('\n');
 
 /**
  * start -> transform -> end in other engines, each as its makers document it, in the versions that are installed in
