@@ -46,14 +46,23 @@ const EXPOSED = [
   'Mcp-Session-Id',
 ].join(', ');
 
+/** Milliseconds after which a connection is ended on which nothing moves. */
+interface Patience {
+  /** While the client is to send a body. */
+  bodyIdleMs: number;
+  /** While the client is to read an answer; long enough for somebody who pauses a download. */
+  unreadMs: number;
+}
+const PATIENCE: Patience = { bodyIdleMs: 60_000, unreadMs: 300_000 };
+
 export interface HttpServerOptions extends ApiOptions {
   log: Logger;
   http: HttpOptions;
   sockets?: readonly SocketRoute[];
   mounts?: readonly Mount[];
   version: string;
-  /** How long a body may stand still before its connection is ended; 60 s. */
-  bodyIdleMs?: number;
+  /** For tests; what is missing is as in `PATIENCE`. */
+  patience?: Partial<Patience>;
   /** What is not ready right now, by part. */
   notReady(): Promise<Record<string, string>>;
 }
@@ -131,7 +140,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   server.headersTimeout = 30_000;
   server.requestTimeout = 1_800_000;
   server.prependListener('request', (request, response) =>
-    endIdleBody(request, response, options.bodyIdleMs ?? 60_000),
+    endStalled(request, response, { ...PATIENCE, ...options.patience }),
   );
   return {
     server,
@@ -160,13 +169,18 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   };
 }
 
-/** Ends a connection on which nothing moves while a body is due. */
-function endIdleBody(request: IncomingMessage, response: ServerResponse, idleMs: number): void {
+/** Ends a connection on which nothing moves while a body is due, or while a part of the answer waits to be read. */
+function endStalled(request: IncomingMessage, response: ServerResponse, { bodyIdleMs, unreadMs }: Patience): void {
   const { headers, socket } = request;
-  if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return;
-  socket.setTimeout(idleMs);
+  const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
+  socket.setTimeout(hasBody ? bodyIdleMs : unreadMs);
+  response.on('timeout', () => {
+    if (!request.complete || socket.writableLength > 0) socket.destroy();
+    // The answer is still being made.
+    else socket.setTimeout(unreadMs);
+  });
   // What comes after the answer is the pause between two requests, which has a limit of its own.
-  request.once('end', () => response.writableFinished || socket.setTimeout(0));
+  if (hasBody) request.once('end', () => response.writableFinished || socket.setTimeout(unreadMs));
 }
 
 const cannotListen = (host: string, port: number, error: NodeJS.ErrnoException) =>

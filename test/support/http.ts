@@ -6,7 +6,7 @@ import { AppError } from '../../core/errors.ts';
 import { createRateLimiter, limitsSchema } from '../../core/http/limits.ts';
 import type { Mount } from '../../core/http/mount.ts';
 import type { RouteSet } from '../../core/http/route.ts';
-import { createHttpServer, type HttpOptions, type HttpServer } from '../../core/http/server.ts';
+import { createHttpServer, type HttpOptions, type HttpServer, type HttpServerOptions } from '../../core/http/server.ts';
 import type { SocketRoute } from '../../core/http/socket.ts';
 import { createLogger } from '../../core/log.ts';
 import { type Answer, type CallOptions, callApi } from './api-client.ts';
@@ -45,7 +45,7 @@ export async function serveRoutes(
   sockets: SocketRoute[] = [],
   audit?: AuditService,
   mounts: Mount[] = [],
-  bodyIdleMs = 60_000,
+  patience: HttpServerOptions['patience'] = {},
 ): Promise<TestHttp> {
   const known = new Map<string, number>();
   const http = createHttpServer({
@@ -55,7 +55,7 @@ export async function serveRoutes(
     mounts,
     log: createLogger('silent'),
     version: '1.0.0',
-    bodyIdleMs,
+    patience,
     http: {
       origins: [],
       trustProxy: false,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import { Readable } from 'node:stream';
 import { text as textOf } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -16,6 +17,7 @@ import {
 import { id, nullable, oneOf, Type, text, time } from '../../../core/schema.ts';
 import { callApi } from '../../support/api-client.ts';
 import { startTestServer } from '../../support/app.ts';
+import { inOnePass } from '../../support/effort.ts';
 import { revoked, serveRoutes } from '../../support/http.ts';
 
 const UUID = '60322db3-f884-4a1e-a9b3-6eeb07fbab47';
@@ -202,15 +204,15 @@ test('wrong fields: what is too long is not looked at in all of its parts', asyn
     (await call('POST', '/projects', { token: 'user', body })).body.error.details.map(
       ({ field, message }: { field: string; message: string }) => `${field}: ${message}`,
     );
-  const started = performance.now();
-  assert.deepEqual(await fields({ name: 'a'.repeat(1_000_000), note: '' }), ['name: name不能超过 10 个字符']);
-  assert.ok(performance.now() - started < 2000);
+  const long = await inOnePass(() => fields({ name: 'a'.repeat(1_000_000), note: '' }));
+  assert.deepEqual(long, ['name: name不能超过 10 个字符']);
   const good = { name: 'xaxbx', note: '' };
   const many = (item: unknown) => new Array(500_000).fill(item);
-  assert.deepEqual((await fields({ ...good, few: many(1) })).slice(0, 1), ['few[0]: few[0]应为文本']);
-  assert.deepEqual(await fields({ ...good, few: many('') }), ['few: few不能超过 2 项']);
-  assert.deepEqual(await fields({ ...good, any: many({}) }), ['any: any不能超过 50000 项']);
-  assert.ok(performance.now() - started < 6000);
+  await inOnePass(async () => {
+    assert.deepEqual((await fields({ ...good, few: many(1) })).slice(0, 1), ['few[0]: few[0]应为文本']);
+    assert.deepEqual(await fields({ ...good, few: many('') }), ['few: few不能超过 2 项']);
+    assert.deepEqual(await fields({ ...good, any: many({}) }), ['any: any不能超过 50000 项']);
+  });
   assert.deepEqual(await fields({ name: 'xaxbx', note: 'x'.repeat(20_001) }), ['note: note不能超过 20000 个字符']);
 });
 
@@ -597,6 +599,66 @@ test('an event stream goes no faster than its client reads, and one that does no
   const sent = await over.promise;
   // What the two ends of the connection hold, and not a byte in memory beyond it.
   assert.ok(sent < 500, `${sent} messages of 64 KiB were taken`);
+});
+
+test('a file is ended when nobody reads it; an answer that takes its time to be made is not', async (t) => {
+  const over = Promise.withResolvers<number>();
+  const { url } = await serveRoutes(
+    t,
+    [
+      defineRoutes('research', {
+        tag: { zh: 'x', en: 'x' },
+        codes: {},
+        routes: [
+          defineRoute({
+            method: 'GET',
+            path: '/history/file',
+            auth: 'none',
+            replyType: 'file',
+            summary: { zh: 'x', en: 'x' },
+            handler() {
+              let count = 0;
+              const content = new Readable({
+                highWaterMark: 1,
+                read() {
+                  count += 1;
+                  this.push(Buffer.alloc(64 * 1024));
+                },
+                destroy(error, done) {
+                  over.resolve(count);
+                  done(error);
+                },
+              });
+              return new FileReply(content, { filename: 'a.bin', contentType: 'application/octet-stream' });
+            },
+          }),
+          defineRoute({
+            method: 'GET',
+            path: '/history',
+            auth: 'none',
+            summary: { zh: 'x', en: 'x' },
+            reply: Type.Object({}),
+            async handler() {
+              await new Promise((resolve) => setTimeout(resolve, 900));
+              return {};
+            },
+          }),
+        ],
+      }),
+    ],
+    {},
+    [],
+    undefined,
+    [],
+    { unreadMs: 200 },
+  );
+  const slow = fetch(`${url}/api/v1/history`);
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  t.after(() => socket.destroy());
+  socket.pause();
+  socket.write('GET /api/v1/history/file HTTP/1.1\r\nHost: x\r\n\r\n');
+  assert.ok((await over.promise) < 500);
+  assert.equal((await slow).status, 200);
 });
 
 test('an event stream is cut off when its token is revoked: nobody takes it for whole', async (t) => {

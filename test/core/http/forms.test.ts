@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { defineRoute, defineRoutes } from '../../../core/http/route.ts';
 import { Type } from '../../../core/schema.ts';
+import { inOnePass } from '../../support/effort.ts';
 import { serveRoutes } from '../../support/http.ts';
 
 const B = 'boundary';
@@ -86,7 +87,15 @@ async function serve(t: TestContext, bodyIdleMs?: number) {
       ],
     }),
   ];
-  const { call, url } = await serveRoutes(t, routes, {}, [], undefined, [], bodyIdleMs);
+  const { call, url } = await serveRoutes(
+    t,
+    routes,
+    {},
+    [],
+    undefined,
+    [],
+    bodyIdleMs === undefined ? {} : { bodyIdleMs },
+  );
   const send = async (...parts: Buffer[]) => {
     const { status, body } = await call('POST', '/files/upload', form(...parts));
     return status === 200 ? { name: body.name, size: body.size, dir: body.dir } : { status, error: body.error };
@@ -209,14 +218,14 @@ test('heads of parts: encodings that are said, heads that are endless, broken on
   for (const encoding of ['base64', 'quoted-printable', 'x']) {
     assert.deepEqual(await send(field('dir', 'eA==', `Content-Transfer-Encoding: ${encoding}`)), refused);
   }
-  const started = performance.now();
-  assert.deepEqual(await send(part([`X: ${'filename="'.repeat(50_000)}`])), refused);
-  assert.deepEqual(await send(part([`Content-Disposition: x${'; filename="'.repeat(1300)}`])), {
-    name: 'none',
-    size: 0,
-    dir: 'none',
+  await inOnePass(async () => {
+    assert.deepEqual(await send(part([`X: ${'filename="'.repeat(50_000)}`])), refused);
+    assert.deepEqual(await send(part([`Content-Disposition: x${'; filename="'.repeat(1300)}`])), {
+      name: 'none',
+      size: 0,
+      dir: 'none',
+    });
   });
-  assert.ok(performance.now() - started < 1000);
   for (const head of [
     ['no colon'],
     [': empty'],
