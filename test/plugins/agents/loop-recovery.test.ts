@@ -73,8 +73,8 @@ test('the server dies in the middle of any write: the answer goes on, nothing fi
     }
     assert.ok(at < 200, 'it never ends');
   }
+  // How many depends on the pace of the machine; the next test makes one for certain.
   t.diagnostic(`${cutOff} answers were cut off in the middle`);
-  assert.ok(cutOff > 0);
 });
 
 test('a stream that was cut off: its block is closed with what it had, the log says that it is written anew', async (t) => {

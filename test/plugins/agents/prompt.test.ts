@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fillPrompt, placesOf, systemText } from '../../../plugins/agents/public.ts';
+import { inOnePass } from '../../support/effort.ts';
 
 test('fillPrompt: every place, whatever the values hold, in one pass', () => {
   const template =
@@ -44,9 +45,7 @@ test('systemText: what the template has no place for follows under headings', ()
   assert.deepEqual([...placesOf('{context} {{knowledgeBaseContext}} {{userInput}}')], ['context', 'question']);
 });
 
-test('fillPrompt: a long template full of braces takes no time', () => {
-  const text = '{{ '.repeat(6000) + '{context'.repeat(2000);
-  const started = performance.now();
-  assert.equal(fillPrompt(text, {}), text);
-  assert.ok(performance.now() - started < 200);
+test('fillPrompt: a long template full of braces is filled in one pass', async () => {
+  const text = '{{ '.repeat(600_000) + '{context'.repeat(200_000);
+  assert.equal(await inOnePass(() => fillPrompt(text, {})), text);
 });

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { EMAIL_PATTERN, emailKey, requireUsernameKey } from '../../../plugins/auth/names.ts';
 import { checkPassword, createPasswords } from '../../../plugins/auth/passwords.ts';
 import { createRecent } from '../../../plugins/auth/recent.ts';
+import { inOnePass } from '../../support/effort.ts';
 
 test('passwords: argon2id with its parameters; right, wrong and absent ones', async () => {
   const passwords = createPasswords();
@@ -176,13 +177,13 @@ test('recent: a failed read is not kept', async () => {
   assert.equal(await recent.get('x'), 1);
 });
 
-test('the pattern of addresses decides in one pass, however long the text', () => {
+test('the pattern of addresses decides in one pass, however long the text', async () => {
   const pattern = new RegExp(EMAIL_PATTERN);
   for (const right of ['a@b.c', 'user.name+tag@mail.example.com', '张三@例子.中国'])
     assert.ok(pattern.test(right), right);
   for (const wrong of ['a', 'a@b', '@b.c', 'a@b.', 'a@.b', 'a@b..c', 'a b@c.d', 'a@b@c.d'])
     assert.ok(!pattern.test(wrong), wrong);
-  const started = performance.now();
-  for (const long of ['a.', '.', 'a', '@', '.@']) assert.ok(!pattern.test(`a@${long.repeat(500_000)}@`));
-  assert.ok(performance.now() - started < 1000);
+  for (const long of ['a.', '.', 'a', '@', '.@']) {
+    assert.ok(!(await inOnePass(() => pattern.test(`a@${long.repeat(500_000)}@`), long)));
+  }
 });

@@ -65,7 +65,7 @@ for (const type of ['mysql', 'postgresql'] as const) {
     const { port, sent } = await flooding(t, floods[type].first, floods[type].next);
     const connectors = createConnectors(
       {
-        limits: { rows: 10, bytes: MIB, connectMs: 5000, queryMs: 5000, connections: 2, idleMs: 1000 },
+        limits: { rows: 10, bytes: MIB, connectMs: 60_000, queryMs: 60_000, connections: 2, idleMs: 1000 },
         guard,
         outbound,
         databaseAddresses: createAddressPolicy({ base: 'none', allow: ['127.0.0.1'] }),
@@ -85,7 +85,7 @@ for (const type of ['mysql', 'postgresql'] as const) {
         return true;
       },
     );
-    assert.ok(performance.now() - started < 4000, 'long before the time limit');
+    assert.ok(performance.now() - started < 30_000, 'long before the time limit');
     await new Promise((resolve) => setTimeout(resolve, 50));
     assert.ok(sent() < 400 * MIB, `${Math.round(sent() / MIB)} MiB were taken`);
   });

@@ -7,6 +7,7 @@ import { readDocument } from '../../../plugins/knowledge/reading/index.ts';
 import { fileTypeOf, magicOf } from '../../../plugins/knowledge/reading/kind.ts';
 import { cutPassages, cutText } from '../../../plugins/knowledge/reading/passages.ts';
 import { linesOfPage } from '../../../plugins/knowledge/reading/pdf-lines.ts';
+import { inOnePass } from '../../support/effort.ts';
 import { zip } from '../../support/zip.ts';
 
 const FIXTURES = join(import.meta.dirname, '..', '..', 'fixtures', 'documents');
@@ -270,7 +271,6 @@ test('passages: cut at the ends of paragraphs and sentences, headings kept, tabl
 });
 
 test('hostile and broken files fail with their reason, and none takes long', async () => {
-  const started = performance.now();
   await refused('', 'empty.txt', 'DOCUMENT_NO_TEXT');
   await refused(' \n\t\n —— ！ \n', 'blank.txt', 'DOCUMENT_NO_TEXT');
   await refused(
@@ -321,7 +321,6 @@ test('hostile and broken files fail with their reason, and none takes long', asy
   const cut = fixture('chromium.pdf').subarray(0, 60_000);
   await assert.rejects(read(cut, 'cut.pdf'), /./);
   await refused('长'.repeat(1000), 'long.txt', 'DOCUMENT_TOO_LONG', { ...LIMITS, characters: 999 });
-  assert.ok(performance.now() - started < 60_000);
 });
 
 test('inputs that make careless parsers slow: one pass each', async () => {
@@ -334,10 +333,7 @@ test('inputs that make careless parsers slow: one pass each', async () => {
     ['quotes.csv', `a,b\n${'"x""y",'.repeat(500_000)}`],
   ];
   for (const [name, text] of inputs) {
-    const started = performance.now();
-    const { blocks } = await read(text, name);
-    const passages = cutPassages(blocks);
-    const took = performance.now() - started;
-    assert.ok(passages.length > 0 && took < 15_000, `${name}: ${passages.length} passages in ${took.toFixed(0)} ms`);
+    const passages = await inOnePass(async () => cutPassages((await read(text, name)).blocks), name);
+    assert.ok(passages.length > 0, name);
   }
 });

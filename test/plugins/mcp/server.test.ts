@@ -306,7 +306,7 @@ describe('mcp', () => {
 
   test('shutdown: a call under way does not hold it up, and its run goes on after the next start', async (t) => {
     const manifest = changedManifest(t, ({ runtime }) => {
-      runtime.shutdownMs = 20_000;
+      runtime.shutdownMs = 120_000;
     });
     const env = { KOAGENT_MANIFEST: manifest, OPENAI_BASE_URL: upstream.url, OPENAI_API_KEY: 'sk-test-0123456789' };
     const folder = mkdtempSync(join(tmpdir(), 'koagent-mcp-'));
@@ -327,7 +327,7 @@ describe('mcp', () => {
     await asked;
     const begun = performance.now();
     await stopping.server.close();
-    assert.ok(performance.now() - begun < 8000, `${performance.now() - begun} ms`);
+    assert.ok(performance.now() - begun < 60_000, `${performance.now() - begun} ms`);
     await client.close();
     const again = upstream.nextRequest();
     await startTestServer(t, { ...env, KOAGENT_DATA_DIR: folder });

@@ -7,6 +7,7 @@ import { limits } from '../../../plugins/reports/material/limits.ts';
 import { axisKind, readPeriod, readPeriods } from '../../../plugins/reports/material/periods.ts';
 import { groupDigits, readAmount } from '../../../plugins/reports/material/values.ts';
 import type { Block, ChartBlock, KeyValuesBlock, TableBlock } from '../../../plugins/reports/render/document.ts';
+import { inOnePass } from '../../support/effort.ts';
 
 const zh: BlockOptions = { ref: 'D1', language: 'zh' };
 const blocks = (data: unknown) => blocksFromData(data, zh);
@@ -387,14 +388,12 @@ test('property: any JSON gives bounded, JSON-safe, repeatable blocks and facts, 
   );
 });
 
-test('blocks: data of megabytes stays within the limits and takes little time', () => {
+test('blocks: data of megabytes stays within the limits, in one pass', async () => {
   const record = Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`列${index}`, '文'.repeat(200)]));
   const data = Object.fromEntries(
     Array.from({ length: 150 }, (_, index) => [`表${index}`, Array.from({ length: 300 }, () => record)]),
   );
-  const started = performance.now();
-  const found = blocks(data);
-  assert.ok(performance.now() - started < 5000);
+  const found = await inOnePass(() => blocks(data));
   assert.ok(found.length <= limits.parts * 8);
   assert.ok(sizeOf(found) < 3 * limits.chars, `${sizeOf(found)}`);
   assert.match(notes(found).at(-1) ?? '', /未在此列出/);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { blocksFromData } from '../../../plugins/reports/material/blocks.ts';
 import { unitOfLabel, withoutUnit } from '../../../plugins/reports/material/units.ts';
+import { inOnePass } from '../../support/effort.ts';
 
 test('units of labels: in brackets or after a colon, beside other words', () => {
   const cases: [label: string, unit: string, without: string][] = [
@@ -22,16 +23,16 @@ test('units of labels: in brackets or after a colon, beside other words', () => 
   }
 });
 
-test('units of labels: a label of any length is read in one pass', () => {
-  const started = performance.now();
+test('units of labels: a label of any length is read in one pass', async () => {
   for (const run of [' ', '(', '）', '( ', '单位:', '\u3000(']) {
     const long = `收入${run.repeat(200_000)}`;
-    withoutUnit(`${long}x`);
-    assert.equal(unitOfLabel(`${long}(万元)`), '万元');
-    blocksFromData(
-      { [long]: { [`2020年${long}`]: 1, [`2021年${long}`]: long }, rows: [{ [long]: long }] },
-      { ref: 'D1', language: 'zh' },
-    );
+    await inOnePass(() => {
+      withoutUnit(`${long}x`);
+      assert.equal(unitOfLabel(`${long}(万元)`), '万元');
+      blocksFromData(
+        { [long]: { [`2020年${long}`]: 1, [`2021年${long}`]: long }, rows: [{ [long]: long }] },
+        { ref: 'D1', language: 'zh' },
+      );
+    }, run);
   }
-  assert.ok(performance.now() - started < 10_000);
 });

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { parseTemplate, renderTemplate, templateValue } from '../../../runtime/graph/index.ts';
 import { parsePath, setPath } from '../../../runtime/graph/path.ts';
 import { openPlaceholders } from '../../../runtime/graph/template.ts';
+import { inOnePass } from '../../support/effort.ts';
 import { scopeOf } from './support.ts';
 
 const scope = scopeOf({
@@ -76,21 +77,19 @@ test('template: no text is ever lost, whatever it is', () => {
   );
 });
 
-test('template: hostile texts of a megabyte are parsed in less than a second', () => {
+test('template: hostile texts of a megabyte are parsed in one pass', async () => {
   for (const text of ['{', '{{', '{a', '{a.', '{a[', '{{a}', '{ ', '{a b', `{${'a.'.repeat(10)}`]) {
-    const started = performance.now();
-    parseTemplate(text.repeat(Math.ceil(1_000_000 / text.length)));
-    assert.ok(performance.now() - started < 1000, text);
+    await inOnePass(() => parseTemplate(text.repeat(Math.ceil(1_000_000 / text.length))), text);
   }
   parseTemplate(`{${'a'.repeat(1_000_000)}`);
   parseTemplate(`{${'a.'.repeat(500_000)}`);
 });
 
-test('template: braces that are open are found in one pass over a megabyte', () => {
+test('template: braces that are open are found in one pass over a megabyte', async () => {
   assert.deepEqual(openPlaceholders('{a} {b {{c} {"d": 1} {e'), ['{b', '{{c', '{e']);
-  const started = performance.now();
-  for (const text of ['{{', '{', '{{a', '{a ', '{ "']) openPlaceholders(text.repeat(300_000));
-  assert.ok(performance.now() - started < 10_000);
+  for (const text of ['{{', '{', '{{a', '{a ', '{ "']) {
+    await inOnePass(() => openPlaceholders(text.repeat(300_000)), text);
+  }
 });
 
 test('path: braces and $. are taken off, what is no path is refused', () => {

@@ -12,6 +12,7 @@ import {
   type Problem,
   validateGraph,
 } from '../../../runtime/graph/index.ts';
+import { inOnePass } from '../../support/effort.ts';
 import { edges, graphOf, node } from './support.ts';
 
 const TYPES = ['start', 'input', 'llm', 'condition', 'transform', 'loop', 'agent', 'output', 'end', 'work'];
@@ -282,7 +283,7 @@ test('validate: 10,000 nodes are allowed, 10,001 and 50,001 edges are not', () =
   assert.deepEqual(brief(validate([node('start'), node('end')], many).errors), [['TOO_MANY_EDGES', undefined]]);
 });
 
-test('validate: the largest hostile graphs are judged within two seconds', () => {
+test('validate: the largest hostile graphs are judged in one pass', async () => {
   const ids = Array.from({ length: 9998 }, (_, at) => `n${at}`);
   const pick = (at: number) => ids[at % ids.length] ?? '';
   const random = (seed: number) => (Math.imul(seed, 2654435761) >>> 7) % ids.length;
@@ -315,10 +316,7 @@ test('validate: the largest hostile graphs are judged within two seconds', () =>
   for (const [title, [nodeOf, edgeOf]] of Object.entries(shapes)) {
     const nodes = [node('start'), ...ids.map(nodeOf), node('end')];
     const list = Array.from({ length: 50_000 }, (_, at) => edgeOf(at));
-    const started = performance.now();
-    const { errors: found } = validate(nodes, list);
-    const took = performance.now() - started;
-    assert.ok(took < 2000, `${title}: ${Math.round(took)} ms`);
+    const { errors: found } = await inOnePass(() => validate(nodes, list), title);
     assert.ok(found.length <= GRAPH_LIMITS.problems);
     diffGraphs({ nodes, edges: list }, { nodes: nodes.slice(1), edges: list });
   }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { createSqlGuard } from '../../../../plugins/data-sources/sql/guard.ts';
 import { type SqlDialect, withParameters } from '../../../../plugins/workflows/nodes/parts/sql-parameters.ts';
+import { inOnePass } from '../../../support/effort.ts';
 import { openMysql, openPostgresql } from '../../../support/servers.ts';
 
 const HOSTILE = [
@@ -91,11 +92,11 @@ test('values that no literal holds, and names without a value, are refused', () 
   }
 });
 
-test('a statement of hostile quotes is read in linear time', () => {
+test('a statement of hostile quotes is read in one pass', async () => {
   for (const piece of ["'", '"', '`', '/*', '$$', "E'\\", ':', '--']) {
-    const begun = performance.now();
-    withParameters('postgresql', piece.repeat(30_000), {});
-    withParameters('mysql', piece.repeat(30_000), {});
-    assert.ok(performance.now() - begun < 2000, piece);
+    await inOnePass(() => {
+      withParameters('postgresql', piece.repeat(300_000), {});
+      withParameters('mysql', piece.repeat(300_000), {});
+    }, piece);
   }
 });
