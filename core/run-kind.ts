@@ -16,6 +16,8 @@ export interface RunKind<Input = unknown, Result = unknown> {
   terminal?(outcome: RunOutcome<Result>, run: TerminalContext<Input>): RunEventInput;
   /** Called exactly once in effect after the terminal event is stored; must be idempotent, a crash may repeat it. */
   settled?(context: SettledContext<Input, Result>): Promise<void>;
+  /** Nothing depends on a run that has ended: an operator may have them removed after some days (`runtime.keepDays`). Default: false. */
+  readonly removable?: boolean;
 }
 
 /** One thing that a run waits for: data given from outside for the key, or the moment. */

@@ -12,6 +12,7 @@ import { healthRoutes } from '../core/http/health.ts';
 import { createLogger, type Logger } from '../core/log.ts';
 import { checkOptions, importPlugins, readManifest } from '../core/manifest.ts';
 import { createOutbound, outboundService } from '../core/outbound/outbound.ts';
+import { repeatEvery } from '../core/repeat.ts';
 import { type Static, Type } from '../core/schema.ts';
 import { settingsService } from '../core/settings.ts';
 import { createVault, vaultService } from '../core/vault.ts';
@@ -24,6 +25,7 @@ import { createToolsForNodes, toolsForNodes } from '../runtime/tools/for-nodes.t
 import { createToolService, toolService } from '../runtime/tools/index.ts';
 import { budgetForNodes, budgetsSchema, createUsage, meteredExecutor, usageService } from '../runtime/usage/index.ts';
 
+const SWEEP_MS = 3_600_000;
 const count = (value: number, description: string) =>
   Type.Integer({ minimum: 1, maximum: 1_000_000, default: value, description });
 
@@ -54,6 +56,10 @@ const runtimeSchema = Type.Object({
     },
     { default: {} },
   ),
+  keepDays: Type.Record(Type.String(), Type.Number({ minimum: 0.01, maximum: 36_500 }), {
+    default: {},
+    description: 'days that ended runs of a kind stay',
+  }),
   budgets: budgetsSchema,
   shutdownMs: count(10_000, 'longest shutdown, milliseconds'),
 });
@@ -130,7 +136,7 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
       executor,
       kinds: [],
       log,
-      options: { limits: runtime.runs, exclusive: settings.mongodbUri === undefined },
+      options: { limits: runtime.runs, keepDays: runtime.keepDays, exclusive: settings.mongodbUri === undefined },
     });
     opened('runs', () => runs.close({ timeoutMs: runtime.shutdownMs / 2 }));
 
@@ -176,6 +182,10 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
     await database.ready();
     await app.host.ready();
     await runs.recover();
+    opened(
+      'sweep',
+      repeatEvery(SWEEP_MS, () => runs.sweep(), log, 'removing old runs'),
+    );
     const url = await app.listen(settings.host, settings.port);
 
     let closed: Promise<void> | undefined;

@@ -1,7 +1,7 @@
 import { databaseService } from '../../core/data/database.ts';
 import { createNumbers } from '../../core/data/numbers.ts';
-import type { Logger } from '../../core/log.ts';
 import { definePlugin } from '../../core/plugin.ts';
+import { repeatEvery } from '../../core/repeat.ts';
 import { Type } from '../../core/schema.ts';
 import { modelService } from '../../runtime/models/index.ts';
 import { poolService } from '../../runtime/pool/index.ts';
@@ -69,9 +69,10 @@ export default definePlugin({
     const { conversations, projects } = core;
     onDispose('conversations: usage of accounts', accounts.countUsage('conversations', core.count));
     const tasks = createTasks({ ...core, database, pool, profiles, files, options: taskOptions });
+    const sweepMs = taskOptions.sweepMinutes * 60_000;
     onDispose(
-      'conversations: sweep of tasks',
-      everySoOften(() => tasks.sweep(), taskOptions.sweepMinutes, log),
+      'conversations: sweep',
+      repeatEvery(sweepMs, () => tasks.sweep(), log, 'conversations: removing old tasks'),
     );
     return {
       services: { conversations, projects },
@@ -93,17 +94,3 @@ export default definePlugin({
     };
   },
 });
-
-/** Repeats work with pauses. The returned function ends that, and waits for what is under way. */
-function everySoOften(work: () => Promise<void>, minutes: number, log: Logger): () => Promise<void> {
-  let running = Promise.resolve();
-  const timer = setInterval(() => {
-    running = running
-      .then(work)
-      .catch((error: unknown) => log.error({ err: error }, 'conversations: a clean-up failed'));
-  }, minutes * 60_000);
-  return () => {
-    clearInterval(timer);
-    return running;
-  };
-}

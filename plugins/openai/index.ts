@@ -1,6 +1,7 @@
 import { databaseService } from '../../core/data/database.ts';
 import { createNumbers } from '../../core/data/numbers.ts';
 import { definePlugin } from '../../core/plugin.ts';
+import { repeatEvery } from '../../core/repeat.ts';
 import { Type } from '../../core/schema.ts';
 import { modelService } from '../../runtime/models/index.ts';
 import { runService } from '../../runtime/runs/service.ts';
@@ -40,10 +41,11 @@ export default definePlugin({
     const answerers = createAnswerers({ models, agents, numbers: createNumbers(database) });
     const keeping = createKeeping({ database, runs, log, keepMs: config.keepDays * 86_400_000 });
     const completions = createCompletionService({ runs, models, answerers, keeping, log });
-    const sweep = () =>
-      keeping.sweep().catch((error: unknown) => log.error({ err: error }, 'completions: the clean-up failed'));
-    const timer = setInterval(sweep, config.sweepMinutes * 60_000);
-    onDispose('openai: sweep of completions', () => clearInterval(timer));
+    const sweepMs = config.sweepMinutes * 60_000;
+    onDispose(
+      'openai: sweep',
+      repeatEvery(sweepMs, () => keeping.sweep(), log, 'openai: removing old answers'),
+    );
     return {
       services: { completions },
       mounts: openAiMounts(completions),

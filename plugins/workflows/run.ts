@@ -31,6 +31,8 @@ export function workflowRunKind(parts: WorkflowParts, graphs: Graphs, types: Nod
 
   return defineRunKind<ExecutionInput, Record<string, unknown>>({
     kind: RUN_KIND,
+    // It is gone from the history then.
+    removable: true,
     execute: (context) => new Engine(context, engineParts).execute(),
     terminal: (outcome) => ({ type: 'execution_finished', data: terminalData(outcome) }),
   }) as unknown as RunKind;

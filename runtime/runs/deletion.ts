@@ -29,7 +29,8 @@ export async function deleteRuns(
   }
 }
 
-async function deleteLog(store: RunStore, values: Values, document: RunDocument): Promise<void> {
+/** Everything that a run has stored beside its own document. */
+export async function deleteLog(store: RunStore, values: Values, document: RunDocument): Promise<void> {
   const { logId, inputFile, resultFile } = document;
   const buckets = store.buckets.in(document);
   const mine = { logId, _id: bucketsFrom(logId, 0) };

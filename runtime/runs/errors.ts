@@ -8,6 +8,18 @@ export const runKindUnknown = (kind: string) =>
     { details: { kind } },
   );
 
+/** What an operator has asked for in the manifest. */
+export const runKindNotRemovable = (kind: string) =>
+  new AppError(
+    'invalid',
+    'RUN_KIND_NOT_REMOVABLE',
+    {
+      zh: `清单字段 runtime.keepDays.${kind}：该类型的运行不能自动清除`,
+      en: `Manifest: field runtime.keepDays.${kind}: runs of this kind cannot be removed after some days`,
+    },
+    { details: { kind } },
+  );
+
 export const shuttingDown = () =>
   new AppError(
     'unavailable',

@@ -17,6 +17,8 @@ export interface RunsOptions {
   forgivenDeaths: number;
   /** Memory for the buckets of event logs that were read or written last. Default 32 MiB. */
   cacheBytes: number;
+  /** Days that ended runs of a kind stay; kinds that are not named stay for ever. Default: none is named. */
+  keepDays: Readonly<Record<string, number>>;
   limits: DispatchLimits;
 }
 
@@ -29,5 +31,6 @@ export const DEFAULT_OPTIONS: RunsOptions = {
   markAfterMs: 250,
   forgivenDeaths: 8,
   cacheBytes: 32 * 1024 * 1024,
+  keepDays: {},
   limits: DEFAULT_LIMITS,
 };

@@ -7,7 +7,7 @@ import type { RunKind } from '../../core/run-kind.ts';
 import { type DispatchJob, tenantBusy } from '../dispatch/dispatcher.ts';
 import type { Clock } from './clock.ts';
 import { deleteRuns } from './deletion.ts';
-import { logIdTaken, runIdTaken, runKindUnknown, shuttingDown } from './errors.ts';
+import { logIdTaken, runIdTaken, runKindNotRemovable, runKindUnknown, shuttingDown } from './errors.ts';
 import { outside } from './event-log.ts';
 import type { EventLogs } from './event-logs.ts';
 import { listFilter, readSteps, SEARCH_LENGTH } from './lists.ts';
@@ -22,6 +22,7 @@ import {
   toRun,
 } from './model.ts';
 import type { RunsOptions } from './options.ts';
+import { removeEnded } from './retention.ts';
 import type { NewRun, RunWriter } from './run-writer.ts';
 import type { Run, RunService, StartOptions } from './service.ts';
 import { stateOf } from './states.ts';
@@ -32,14 +33,19 @@ export interface Runs extends RunService {
   /**
    * Takes up what earlier processes left unfinished. Call it once the kinds are registered; runs of kinds that are registered
    * later are taken up then.
+   *
+   * @throws {AppError} RUN_KIND_NOT_REMOVABLE when `keepDays` names a kind whose runs others depend on
    */
   recover(): Promise<void>;
   /** Adds a kind; the returned function removes it. Runs of a kind that is not there wait. */
   register(kind: RunKind): () => void;
+  /** Removes what ended longer ago than the option `keepDays` says. Returns how many there were. */
+  sweep(): Promise<number>;
   /** Accepts nothing more, interrupts what runs at its next check-point, stores what is due, and lets go of the runs. */
   close(options?: { timeoutMs?: number }): Promise<void>;
 }
 
+const DAY_MS = 86_400_000;
 const STATE_FIELDS: (keyof RunDocument)[] = ['kind', 'tenantId', 'ownerId', 'logId', 'status'];
 
 /** The public face: scope of the tenant, storing and reading; the supervisor does the rest. */
@@ -54,7 +60,7 @@ export function createRunService(parts: {
   options: RunsOptions;
 }): Runs {
   const { supervisor, store, writer, values, logs, kinds, clock, options } = parts;
-  const { limits, exclusive } = options;
+  const { limits, exclusive, keepDays } = options;
 
   const load = async (document: RunDocument, mostBytes = Number.POSITIVE_INFINITY): Promise<Run> => {
     const leftOut: ('input' | 'result')[] = [];
@@ -274,7 +280,25 @@ export function createRunService(parts: {
 
     isAlive: (host) => supervisor.isAlive(host),
 
-    recover: () => supervisor.recover(),
+    async recover() {
+      for (const kind of Object.keys(keepDays)) {
+        if (kinds.get(kind)?.removable !== true && kinds.has(kind)) throw runKindNotRemovable(kind);
+      }
+      await supervisor.recover();
+    },
+
+    async sweep() {
+      let removed = 0;
+      for (const [kind, days] of Object.entries(keepDays)) {
+        // Of a plugin that is switched off nothing is removed.
+        if (!kinds.has(kind)) continue;
+        const ids = await removeEnded(parts, kind, new Date(clock.now() - days * DAY_MS), () => supervisor.closing);
+        supervisor.forget(ids);
+        removed += ids.length;
+      }
+      return removed;
+    },
+
     register: (kind) => supervisor.register(kind),
     close: (options) => supervisor.close(options?.timeoutMs ?? 10_000),
   };

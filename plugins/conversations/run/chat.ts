@@ -190,6 +190,8 @@ export function chatRunKind(parts: ConversationParts, turns: Turns): RunKind {
 
   return defineRunKind<ChatInput, ChatResult>({
     kind: RUN_KIND,
+    // Messages are kept in their conversation.
+    removable: true,
 
     async execute(run) {
       const [prepared, history] = await Promise.all([
