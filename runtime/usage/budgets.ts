@@ -4,7 +4,7 @@ import { oneOf, type Static, Type } from '../../core/schema.ts';
 import { addTo, type Counts, type Ledger, type Spent } from './ledger.ts';
 import type { BudgetState } from './service.ts';
 
-const budgetSchema = Type.Object({
+const fields = {
   tokens: Type.Optional(
     Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'tokens of requests and answers' }),
   ),
@@ -16,12 +16,23 @@ const budgetSchema = Type.Object({
   ),
   /** In UTC; the sums begin anew with each. */
   period: oneOf(['day', 'month'], { default: 'month' }),
-});
+};
+const budgetSchema = Type.Object(fields);
 export type Budget = Static<typeof budgetSchema>;
+/** Values of records get the defaults of their fields only where they have one themselves. */
+const namedSchema = Type.Object(fields, { default: {} });
 
-/** Section `runtime.budgets` of the manifest: what each tenant and each account may use. Default: as much as they like. */
+/**
+ * Section `runtime.budgets` of the manifest: what each tenant and each account may use. Default: as much as they like. Tenants and accounts
+ * that are named by their id have their own budget instead; `{}` is none.
+ */
 export const budgetsSchema = Type.Object(
-  { perTenant: Type.Optional(budgetSchema), perAccount: Type.Optional(budgetSchema) },
+  {
+    perTenant: Type.Optional(budgetSchema),
+    perAccount: Type.Optional(budgetSchema),
+    tenants: Type.Optional(Type.Record(Type.String(), namedSchema)),
+    accounts: Type.Optional(Type.Record(Type.String(), namedSchema)),
+  },
   { default: {} },
 );
 export type BudgetOptions = Static<typeof budgetsSchema>;
@@ -53,13 +64,17 @@ export interface Budgets {
 
 export function createBudgets(options: BudgetOptions, ledger: Ledger, now: () => number): Budgets {
   const known = new Map<string, Sums>();
+  const tenants = new Map(Object.entries(options.tenants ?? {}));
+  const accounts = new Map(Object.entries(options.accounts ?? {}));
 
   const scopesOf = ({ kind, tenantId, accountId }: Principal): Scope[] => {
     const { perTenant, perAccount } = options;
+    const ofTenant = tenants.get(tenantId) ?? perTenant;
+    // The server itself has no budget of its own.
+    const ofAccount = kind === 'system' ? undefined : (accounts.get(accountId) ?? perAccount);
     return [
-      ...(perTenant ? [{ kind: 'tenant' as const, id: tenantId, budget: perTenant }] : []),
-      // The server itself has no budget of its own.
-      ...(perAccount && kind !== 'system' ? [{ kind: 'account' as const, id: accountId, budget: perAccount }] : []),
+      ...(ofTenant ? [{ kind: 'tenant' as const, id: tenantId, budget: ofTenant }] : []),
+      ...(ofAccount ? [{ kind: 'account' as const, id: accountId, budget: ofAccount }] : []),
     ];
   };
 

@@ -245,3 +245,28 @@ test('options: what is misspelt or wrong is refused by name', () => {
   assert.throws(() => budgetsOf({ perTenant: { tokens: 5, period: 'week' } }), /budgets\.perTenant\.period/);
   assert.throws(() => budgetsOf({ perTenant: { cost: { cny: 5 } } }), /budgets\.perTenant\.cost/);
 });
+
+test('budgets: tenants and accounts that are named have their own, or none', async () => {
+  const [rich, free, poor] = [caller(), caller(), caller()];
+  const { usage } = createAt({
+    perTenant: { tokens: 100 },
+    perAccount: { tokens: 100 },
+    tenants: { [rich.tenantId]: { tokens: 1000 }, [free.tenantId]: {} },
+    accounts: { [rich.accountId]: { tokens: 250, period: 'day' }, [free.accountId]: {} },
+  });
+  for (const one of [rich, free, poor]) await usage.record(one, call());
+  await assert.rejects(usage.check(poor), { code: 'BUDGET_EXCEEDED' });
+  await usage.check(free);
+  assert.deepEqual(await usage.budgets(free), []);
+  await usage.check(rich);
+  assert.deepEqual(
+    (await usage.budgets(rich)).map(({ scope, quota, used }) => [scope, quota, used]),
+    [
+      ['tenant', 1000, 100],
+      ['account', 250, 100],
+    ],
+  );
+  for (let count = 0; count < 2; count += 1) await usage.record(rich, call());
+  await assert.rejects(usage.check(rich), /daily budget of the account for models \(250 tokens\)/);
+  assert.throws(() => budgetsOf({ tenants: { a: { tokens: 0 } } }), /budgets\.tenants/);
+});
