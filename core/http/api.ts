@@ -88,7 +88,12 @@ export function createApi({ routeSets, numbers, authenticator, limiter, audit }:
     return authenticator?.check(bearerOf(ctx, inQuery)) ?? { kind: 'none' };
   };
 
-  const fail = (ctx: ApiContext, error: unknown, names: readonly ContractName[], codes: RouteSet['codes'] = {}) => {
+  const fail = async (
+    ctx: ApiContext,
+    error: unknown,
+    names: readonly ContractName[],
+    codes: RouteSet['codes'] = {},
+  ): Promise<void> => {
     const known = asAppError(ctx, error);
     const { language } = ctx.state;
     const [only] = names;
@@ -96,7 +101,7 @@ export function createApi({ routeSets, numbers, authenticator, limiter, audit }:
       only !== undefined && names.length === 1
         ? contracts[only].failure(known, codes, language, new Date())
         : mergedFailure(names, known, language, new Date());
-    sendFailure(ctx, failure, known);
+    await sendFailure(ctx, failure, known);
   };
 
   const run = async (
@@ -227,7 +232,7 @@ export function createApi({ routeSets, numbers, authenticator, limiter, audit }:
         deed = beginDeed(what, token);
         await run(ctx, endpoint, token, params, early, deed);
       } catch (error) {
-        fail(ctx, error, names, endpoint?.codes);
+        await fail(ctx, error, names, endpoint?.codes);
       } finally {
         await early?.dispose();
       }
@@ -242,11 +247,11 @@ export function createApi({ routeSets, numbers, authenticator, limiter, audit }:
       if (methods.has('GET')) methods.add('HEAD');
       const token = evidenceOf(await check(ctx, []));
       if (methods.size === 0) {
-        fail(ctx, notFound(), speakerOf(token, segmentOwners(segments[0] ?? ''), true));
+        await fail(ctx, notFound(), speakerOf(token, segmentOwners(segments[0] ?? ''), true));
         return;
       }
       ctx.set('Allow', [...methods, 'OPTIONS'].join(', '));
-      fail(ctx, methodNotAllowed(ctx.method), speakerOf(token, ownersOf(known), false));
+      await fail(ctx, methodNotAllowed(ctx.method), speakerOf(token, ownersOf(known), false));
     },
 
     endStreams() {

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import inflate from 'inflation';
 import type { Context } from 'koa';
 import getRawBody from 'raw-body';
@@ -22,6 +23,39 @@ export const tooLarge = (limit: number): AppError =>
     zh: `请求体超过 ${formatBytes(limit)} 的上限`,
     en: `The body exceeds the limit of ${formatBytes(limit)}`,
   });
+
+/** What is read of a body that nobody wants, and for how long. */
+const UNWANTED = { bytes: 64 << 20, ms: 60_000 };
+
+/**
+ * Lets the rest of a body go by. Most clients listen for an answer only when they have sent everything, and one that is still sending when
+ * the connection is closed never sees it.
+ *
+ * @returns whether that was all of it: else nothing more can come over the connection
+ */
+export async function discardBody(request: IncomingMessage): Promise<boolean> {
+  if (request.complete || request.destroyed) return request.complete;
+  if (Number(request.headers['content-length'] ?? 0) > UNWANTED.bytes) return false;
+  let left = UNWANTED.bytes;
+  const whole = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => whole.resolve(false), UNWANTED.ms);
+  const onData = ({ length }: Buffer) => {
+    left -= length;
+    if (left < 0) whole.resolve(false);
+  };
+  const onEnd = () => whole.resolve(request.complete);
+  request.unpipe();
+  request.on('data', onData).once('end', onEnd).once('close', onEnd).once('error', onEnd);
+  request.resume();
+  try {
+    return await whole.promise;
+  } finally {
+    clearTimeout(timer);
+    request.off('data', onData);
+    // What still comes is not read.
+    if (left < 0) request.pause();
+  }
+}
 
 export const malformed = (zh: string, en: string, cause?: unknown): AppError =>
   new AppError('malformed', 'BODY_MALFORMED', { zh, en }, { cause });

@@ -111,7 +111,7 @@ export function createMounts({ mounts, authenticator, limiter, audit }: MountsOp
       const known = asAppError(ctx, error);
       // A handler that answers by itself had begun: nothing more can be said.
       if (ctx.res.headersSent) ctx.res.destroy();
-      else sendFailure(ctx, mount.failure(known, ctx.state.language), known);
+      else await sendFailure(ctx, mount.failure(known, ctx.state.language), known);
     }
     note();
   };

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Context } from 'koa';
 import type { Contract, Failure, Language, PageRequest } from '../contracts/contract.ts';
 import type { AppError } from '../errors.ts';
+import { discardBody } from './body.ts';
 import { EmptyReply, FileReply, type Page, ReplyWith, type Route } from './route.ts';
 import { asJson, type NumberLookup, toWire } from './shape.ts';
 
@@ -110,12 +111,12 @@ function asciiName(name: string): string {
 }
 
 /** Sends an error in its contract's form, with the headers that it brings in any. */
-export function sendFailure(ctx: Context, failure: Failure, error: AppError): void {
+export async function sendFailure(ctx: Context, failure: Failure, error: AppError): Promise<void> {
   ctx.status = failure.status;
   ctx.set('Cache-Control', 'no-store');
   const rate = error.details?.headers;
   if (rate !== undefined) ctx.set(rate as Record<string, string>);
-  if (error.kind === 'too_large') ctx.set('Connection', 'close');
+  if (error.kind === 'too_large' && !(await discardBody(ctx.req))) ctx.set('Connection', 'close');
   if (error.retryAfter !== undefined) ctx.set('Retry-After', String(error.retryAfter));
   for (const [name, value] of Object.entries(failure.headers ?? {})) ctx.set(name, value);
   ctx.body = failure.body;

@@ -139,6 +139,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   // Slow clients may not hold a connection without sending their request; a slow line may take its time for a large file.
   server.headersTimeout = 30_000;
   server.requestTimeout = 1_800_000;
+  // Longer than clients and proxies keep their connections: who lets one go while the other uses it again loses a request.
+  server.keepAliveTimeout = 75_000;
   server.prependListener('request', (request, response) =>
     endStalled(request, response, { ...PATIENCE, ...options.patience }),
   );

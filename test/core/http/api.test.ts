@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { Readable } from 'node:stream';
@@ -383,6 +384,37 @@ test('bodies: what cannot be read is told in the contract’s form', async (t) =
     sent.end();
   });
   assert.equal(chunked, 413);
+});
+
+test('a body that is too large: who listens only after sending everything hears so, and the connection goes on', async (t) => {
+  const { url } = await serveRoutes(t, dialects);
+  const socket = connect(Number(new URL(url).port), '127.0.0.1').setEncoding('utf8');
+  t.after(() => socket.destroy());
+  const head = (length: number) =>
+    `POST /api/v1/projects HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer user\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`;
+  const answered = async () => {
+    let answer = '';
+    socket.resume();
+    for (;;) {
+      answer += await once(socket, 'data').then(([text]) => text);
+      if (answer.includes('\r\n\r\n') && answer.endsWith('}')) break;
+    }
+    socket.pause();
+    return answer.slice(0, answer.indexOf('\r\n'));
+  };
+  socket.pause();
+  socket.write(head(20 << 20));
+  for (let sent = 0; sent < 20; sent += 1) {
+    await new Promise((resolve) => socket.write('x'.repeat(1 << 20), resolve));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.equal(await answered(), 'HTTP/1.1 413 Payload Too Large');
+  socket.write(`${head(12)}{"name":"a"}`);
+  assert.equal(await answered(), 'HTTP/1.1 201 Created');
+  // Nobody waits for the end of this one.
+  socket.write(head(2 ** 40));
+  assert.equal(await answered(), 'HTTP/1.1 413 Payload Too Large');
+  await once(socket.resume(), 'close');
 });
 
 test('paths: slashes, HEAD, OPTIONS, unknown ones and wrong methods', async (t) => {

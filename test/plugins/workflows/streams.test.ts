@@ -87,7 +87,8 @@ async function sse(id: string, seen: Seen[], most: number): Promise<void> {
 
 /** One socket.io connection, given up after `most` events. */
 async function socketIo(id: string, seen: Seen[], most: number): Promise<void> {
-  const socket = io(url, { auth: { token }, transports: ['websocket'], reconnection: false, forceNew: true });
+  const options = { transports: ['websocket'], reconnection: false, forceNew: true, timeout: 120_000 };
+  const socket = io(url, { auth: { token }, ...options });
   let left = most;
   const done = new Promise<void>((resolve, reject) => {
     socket.on('event', ({ seq, type, data }: Seen) => {
