@@ -203,6 +203,8 @@ export class EventLog {
     const waiting = this.#queue.splice(0, count);
     this.#bytes -= bytes;
     const marks = [...source.marks];
+    // From now on they may be in the store: a node that ends meanwhile must say so.
+    source.marks.clear();
     const steps = waiting.flatMap(({ steps }) => steps);
     const released = waiting.flatMap(({ entry }) => entry.released ?? []);
     const outcome = waiting.find(({ entry }) => entry.outcome !== undefined)?.entry.outcome;
@@ -229,11 +231,10 @@ export class EventLog {
 
   /** The bucket is durable: its writers and the followers of the log may know. */
   commit(pending: PendingBucket): void {
-    const { document, source, waiting, marks } = pending;
+    const { document, waiting } = pending;
     this.inFlight = undefined;
     this.nextN = document.n + 1;
     this.nextSeq = document.to;
-    for (const key of marks) source.marks.delete(key);
     let from = document.from;
     for (const { events, resolve } of waiting) {
       resolve({ n: document.n, from, to: from + events.length });
@@ -245,6 +246,7 @@ export class EventLog {
   /** The bucket was not stored; its entries wait again, in front. */
   putBack(pending: PendingBucket): void {
     this.inFlight = undefined;
+    for (const key of pending.marks) pending.source.marks.add(key);
     this.#queue.unshift(...pending.waiting);
     this.#bytes += pending.bytes;
   }
