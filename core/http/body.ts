@@ -25,7 +25,7 @@ export const tooLarge = (limit: number): AppError =>
   });
 
 /** What is read of a body that nobody wants, and for how long. */
-const UNWANTED = { bytes: 64 << 20, ms: 60_000 };
+const UNWANTED = { bytes: 1 << 30, ms: 60_000 };
 
 /**
  * Lets the rest of a body go by. Most clients listen for an answer only when they have sent everything, and one that is still sending when

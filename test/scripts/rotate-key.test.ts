@@ -60,7 +60,12 @@ async function installation(t: TestContext, env: Record<string, string>, count: 
     },
     rotate: (env: Record<string, string> = {}, args: string[] = []) =>
       promisify(execFile)(process.execPath, [SCRIPT, ...args], {
-        env: { PATH: process.env.PATH ?? '', KOAGENT_DATA_DIR: dataDir, ...env },
+        env: {
+          PATH: process.env.PATH,
+          NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
+          KOAGENT_DATA_DIR: dataDir,
+          ...env,
+        },
       }),
   };
 }

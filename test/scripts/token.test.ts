@@ -17,7 +17,8 @@ after(() => rm(dataDir, { recursive: true, force: true }));
 const token = (...args: string[]): Promise<{ code: number; lines: string[]; errors: string }> =>
   new Promise((resolve) => {
     const script = join(import.meta.dirname, '../../scripts/token.ts');
-    const env = { PATH: process.env.PATH, HOME: process.env.HOME, KOAGENT_DATA_DIR: dataDir };
+    const { PATH, HOME, NODE_COMPILE_CACHE } = process.env;
+    const env = { PATH, HOME, NODE_COMPILE_CACHE, KOAGENT_DATA_DIR: dataDir };
     execFile(process.execPath, [script, ...args], { env, timeout: 30_000 }, (error, stdout, stderr) => {
       const code = error ? Number(error.code ?? -1) : 0;
       resolve({ code, lines: stdout.trimEnd().split('\n'), errors: stderr });
