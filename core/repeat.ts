@@ -3,23 +3,29 @@ import type { Logger } from './log.ts';
 /**
  * Repeats work with pauses between, the first time after one; what fails is logged, and tried again the next time.
  *
- * @returns ends it, and waits for what is under way
+ * @param work should stop soon when its signal fires
+ * @returns ends it: fires the signal, and waits for what is under way
  */
-export function repeatEvery(ms: number, work: () => Promise<unknown>, log: Logger, label: string): () => Promise<void> {
+export function repeatEvery(
+  ms: number,
+  work: (signal: AbortSignal) => Promise<unknown>,
+  log: Logger,
+  label: string,
+): () => Promise<void> {
+  const end = new AbortController();
   let running: Promise<unknown> = Promise.resolve();
   let timer: NodeJS.Timeout;
-  let ended = false;
   const next = () => {
-    if (ended) return;
+    if (end.signal.aborted) return;
     timer = setTimeout(() => {
-      running = work()
+      running = work(end.signal)
         .catch((error: unknown) => log.error({ err: error }, `${label} failed`))
         .then(next);
     }, ms).unref();
   };
   next();
   return async () => {
-    ended = true;
+    end.abort();
     clearTimeout(timer);
     await running;
   };

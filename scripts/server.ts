@@ -184,7 +184,7 @@ export async function startServer(settings: Settings): Promise<RunningServer> {
     await runs.recover();
     opened(
       'sweep',
-      repeatEvery(SWEEP_MS, () => runs.sweep(), log, 'removing old runs'),
+      repeatEvery(SWEEP_MS, (signal) => runs.sweep(signal), log, 'removing old runs'),
     );
     const url = await app.listen(settings.host, settings.port);
 

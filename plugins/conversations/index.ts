@@ -72,7 +72,7 @@ export default definePlugin({
     const sweepMs = taskOptions.sweepMinutes * 60_000;
     onDispose(
       'conversations: sweep',
-      repeatEvery(sweepMs, () => tasks.sweep(), log, 'conversations: removing old tasks'),
+      repeatEvery(sweepMs, (signal) => tasks.sweep(signal), log, 'conversations: removing old tasks'),
     );
     return {
       services: { conversations, projects },

@@ -44,7 +44,7 @@ export default definePlugin({
     const sweepMs = config.sweepMinutes * 60_000;
     onDispose(
       'openai: sweep',
-      repeatEvery(sweepMs, () => keeping.sweep(), log, 'openai: removing old answers'),
+      repeatEvery(sweepMs, (signal) => keeping.sweep(new Date(), signal), log, 'openai: removing old answers'),
     );
     return {
       services: { completions },

@@ -33,11 +33,12 @@ export function createKeeping(parts: { database: Database; runs: RunService; log
     },
 
     /** Removes what is over, and returns how many there were. */
-    async sweep(now = new Date()): Promise<number> {
+    async sweep(now = new Date(), signal?: AbortSignal): Promise<number> {
       let removed = 0;
       for (;;) {
         const over = await kept.find({ removeAt: { $lte: now } }, { sort: { removeAt: 1 }, limit: BATCH });
         for (const { _id, tenant, account } of over) {
+          if (signal?.aborted) return removed;
           await runs.delete(systemPrincipal(tenant), { kind: RUN_KIND, subject: account, id: _id });
           await kept.delete({ _id });
           removed += 1;

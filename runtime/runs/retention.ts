@@ -17,7 +17,7 @@ export async function removeEnded(
   { store, values }: { store: RunStore; values: Values },
   kind: string,
   before: Date,
-  stopping: () => boolean,
+  signal?: AbortSignal,
 ): Promise<string[]> {
   const latest = new Date(Math.min(before.getTime(), Date.now() - LEAST_MS));
   const removed: string[] = [];
@@ -25,7 +25,7 @@ export async function removeEnded(
   for await (const document of store.runs
     .acrossTenants('retention of ended runs')
     .iterate(begun, { sort: { createdAt: 1 }, fields: FIELDS })) {
-    if (stopping()) break;
+    if (signal?.aborted) break;
     const { _id, status, open, finishedAt } = document;
     if (!isTerminal(status) || open === true || (finishedAt ?? latest) >= latest) continue;
     await deleteLog(store, values, document);

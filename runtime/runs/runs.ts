@@ -40,7 +40,7 @@ export interface Runs extends RunService {
   /** Adds a kind; the returned function removes it. Runs of a kind that is not there wait. */
   register(kind: RunKind): () => void;
   /** Removes what ended longer ago than the option `keepDays` says. Returns how many there were. */
-  sweep(): Promise<number>;
+  sweep(signal?: AbortSignal): Promise<number>;
   /** Accepts nothing more, interrupts what runs at its next check-point, stores what is due, and lets go of the runs. */
   close(options?: { timeoutMs?: number }): Promise<void>;
 }
@@ -282,17 +282,18 @@ export function createRunService(parts: {
 
     async recover() {
       for (const kind of Object.keys(keepDays)) {
-        if (kinds.get(kind)?.removable !== true && kinds.has(kind)) throw runKindNotRemovable(kind);
+        const known = kinds.get(kind);
+        if (known && !known.removable) throw runKindNotRemovable(kind);
       }
       await supervisor.recover();
     },
 
-    async sweep() {
+    async sweep(signal) {
       let removed = 0;
       for (const [kind, days] of Object.entries(keepDays)) {
         // Of a plugin that is switched off nothing is removed.
         if (!kinds.has(kind)) continue;
-        const ids = await removeEnded(parts, kind, new Date(clock.now() - days * DAY_MS), () => supervisor.closing);
+        const ids = await removeEnded(parts, kind, new Date(clock.now() - days * DAY_MS), signal);
         supervisor.forget(ids);
         removed += ids.length;
       }

@@ -31,7 +31,7 @@ export interface TasksDeps {
 export interface Tasks extends Required<Pick<PluginParts, 'routes' | 'nodes' | 'runKinds' | 'tools'>> {
   recover(): Promise<void>;
   /** Removes tasks that have ended long ago. */
-  sweep(): Promise<void>;
+  sweep(signal?: AbortSignal): Promise<void>;
 }
 
 export function createTasks(deps: TasksDeps): Tasks {
@@ -57,6 +57,6 @@ export function createTasks(deps: TasksDeps): Tasks {
     runKinds: [turns.answeredBy(taskRunKind(all))],
     tools: [todoTool(parts.conversations)],
     recover: () => slots.recover(),
-    sweep: () => service.sweep(),
+    sweep: service.sweep,
   };
 }

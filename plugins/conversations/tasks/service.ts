@@ -55,7 +55,7 @@ export interface TaskService {
   /** With its messages and tasks. @throws {AppError} CONVERSATION_NOT_FOUND; CONVERSATION_RUNNING (conflict) */
   remove(principal: Principal, conversationId: string): Promise<void>;
   /** Removes tasks that have ended long ago. */
-  sweep(): Promise<void>;
+  sweep(signal?: AbortSignal): Promise<void>;
 }
 
 export function createTaskService(parts: TaskParts): TaskService {
@@ -135,10 +135,11 @@ export function createTaskService(parts: TaskParts): TaskService {
       for (const { _id } of gone) index.forget(_id);
     },
 
-    async sweep() {
+    async sweep(signal) {
       const before = new Date(Date.now() - keepMs);
       const old = tasks.acrossTenants('tasks that have ended long ago').iterate({ endedAt: { $lt: before } });
       for await (const { _id, tenantId, conversationId } of old) {
+        if (signal?.aborted) break;
         const tenant = systemPrincipal(tenantId);
         await runs.delete(tenant, { kind: RUN_KIND, subject: conversationId, id: _id });
         await tasks.in(tenant).delete({ _id });
