@@ -595,34 +595,33 @@ test('streams, files and empty answers', async (t) => {
   assert.equal(ended, 2);
 });
 
+const research = (...routes: RouteSet['routes']): RouteSet =>
+  defineRoutes('research', { tag: { zh: 'x', en: 'x' }, codes: {}, routes });
+
 test('an event stream goes no faster than its client reads, and one that does not read is cut off', async (t) => {
   const text = 'x'.repeat(64 * 1024);
   const over = Promise.withResolvers<number>();
   const { url } = await serveRoutes(t, [
-    defineRoutes('research', {
-      tag: { zh: 'x', en: 'x' },
-      codes: {},
-      routes: [
-        defineRoute({
-          method: 'GET',
-          path: '/history/stream',
-          auth: 'none',
-          summary: { zh: 'x', en: 'x' },
-          replyType: 'events',
-          async handler() {
-            async function* endless() {
-              let count = 0;
-              try {
-                for (; count < 5000; count++) yield { id: count, data: text };
-              } finally {
-                over.resolve(count);
-              }
+    research(
+      defineRoute({
+        method: 'GET',
+        path: '/history/stream',
+        auth: 'none',
+        summary: { zh: 'x', en: 'x' },
+        replyType: 'events',
+        async handler() {
+          async function* endless() {
+            let count = 0;
+            try {
+              for (; count < 5000; count++) yield { id: count, data: text };
+            } finally {
+              over.resolve(count);
             }
-            return new EventStream(endless(), { stalledMs: 300 });
-          },
-        }),
-      ],
-    }),
+          }
+          return new EventStream(endless(), { stalledMs: 300 });
+        },
+      }),
+    ),
   ]);
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   t.after(() => socket.destroy());
@@ -638,45 +637,41 @@ test('a file is ended when nobody reads it; an answer that takes its time to be 
   const { url } = await serveRoutes(
     t,
     [
-      defineRoutes('research', {
-        tag: { zh: 'x', en: 'x' },
-        codes: {},
-        routes: [
-          defineRoute({
-            method: 'GET',
-            path: '/history/file',
-            auth: 'none',
-            replyType: 'file',
-            summary: { zh: 'x', en: 'x' },
-            handler() {
-              let count = 0;
-              const content = new Readable({
-                highWaterMark: 1,
-                read() {
-                  count += 1;
-                  this.push(Buffer.alloc(64 * 1024));
-                },
-                destroy(error, done) {
-                  over.resolve(count);
-                  done(error);
-                },
-              });
-              return new FileReply(content, { filename: 'a.bin', contentType: 'application/octet-stream' });
-            },
-          }),
-          defineRoute({
-            method: 'GET',
-            path: '/history',
-            auth: 'none',
-            summary: { zh: 'x', en: 'x' },
-            reply: Type.Object({}),
-            async handler() {
-              await new Promise((resolve) => setTimeout(resolve, 900));
-              return {};
-            },
-          }),
-        ],
-      }),
+      research(
+        defineRoute({
+          method: 'GET',
+          path: '/history/file',
+          auth: 'none',
+          replyType: 'file',
+          summary: { zh: 'x', en: 'x' },
+          handler() {
+            let count = 0;
+            const content = new Readable({
+              highWaterMark: 1,
+              read() {
+                count += 1;
+                this.push(Buffer.alloc(64 * 1024));
+              },
+              destroy(error, done) {
+                over.resolve(count);
+                done(error);
+              },
+            });
+            return new FileReply(content, { filename: 'a.bin', contentType: 'application/octet-stream' });
+          },
+        }),
+        defineRoute({
+          method: 'GET',
+          path: '/history',
+          auth: 'none',
+          summary: { zh: 'x', en: 'x' },
+          reply: Type.Object({}),
+          async handler() {
+            await new Promise((resolve) => setTimeout(resolve, 900));
+            return {};
+          },
+        }),
+      ),
     ],
     {},
     [],
@@ -695,28 +690,24 @@ test('a file is ended when nobody reads it; an answer that takes its time to be 
 
 test('an event stream is cut off when its token is revoked: nobody takes it for whole', async (t) => {
   const { url } = await serveRoutes(t, [
-    defineRoutes('research', {
-      tag: { zh: 'x', en: 'x' },
-      codes: {},
-      routes: [
-        defineRoute({
-          method: 'GET',
-          path: '/history/stream',
-          auth: 'user',
-          summary: { zh: 'x', en: 'x' },
-          replyType: 'events',
-          async handler({ request: { signal } }) {
-            async function* ticks() {
-              for (let count = 0; !signal.aborted; count++) {
-                yield { data: { count } };
-                await new Promise((resolve) => setTimeout(resolve, 50));
-              }
+    research(
+      defineRoute({
+        method: 'GET',
+        path: '/history/stream',
+        auth: 'user',
+        summary: { zh: 'x', en: 'x' },
+        replyType: 'events',
+        async handler({ request: { signal } }) {
+          async function* ticks() {
+            for (let count = 0; !signal.aborted; count++) {
+              yield { data: { count } };
+              await new Promise((resolve) => setTimeout(resolve, 50));
             }
-            return new EventStream(ticks());
-          },
-        }),
-      ],
-    }),
+          }
+          return new EventStream(ticks());
+        },
+      }),
+    ),
   ]);
   const stream = await fetch(`${url}/api/v1/history/stream`, { headers: { authorization: 'Bearer user:once' } });
   assert.equal(stream.status, 200);
